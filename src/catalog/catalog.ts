@@ -65,6 +65,12 @@ export interface AlertScope {
   isShared: (alert: AlertRecord) => boolean;
 }
 
+/** Whose history stays: these hosts and servers are other hosts' matter. */
+export interface OthersHistory {
+  hosts: readonly string[];
+  servers: readonly string[];
+}
+
 export interface BackupFilter {
   server?: string;
   database?: string;
@@ -94,6 +100,8 @@ export interface BackupFilter {
  * taken the lease since.
  */
 export interface Catalog extends AsyncDisposable {
+  /** Whether several hosts may use it. */
+  readonly isShared: boolean;
   readonly overview: Overview;
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
@@ -151,14 +159,14 @@ export interface Catalog extends AsyncDisposable {
   /** The tombstone removed last of those whose backup's id starts with `prefix` (as for `backupsByPrefix`). */
   tombstoneByPrefix(prefix: string): Promise<TombstoneRecord | undefined>;
   /** Deletes tombstones from before `removedBefore`. Returns their number. */
-  pruneTombstones(removedBefore: string): Promise<number>;
+  pruneTombstones(removedBefore: string, except?: OthersHistory): Promise<number>;
   /**
    * Deletes runs and notices that ended, and alerts that were resolved, before the given time: at most some
    * thousands per call; returns zeros once none are left. Keeps the newest 100 runs of each job, the newest run of
    * each outcome and schedule, and the alerts that retention or later dumps still use. Totals of runs do not
    * change.
    */
-  pruneHistory(before: string): Promise<HistoryCounts>;
+  pruneHistory(before: string, except?: OthersHistory): Promise<HistoryCounts>;
   /**
    * The newest VERIFIED or PARTIAL backup of a database with a CONFIRMED copy, by the rule of
    * `base/newest-good.ts`.
@@ -185,7 +193,7 @@ export interface Catalog extends AsyncDisposable {
 
   insertRun(record: RunRecord): Promise<void>;
   updateRun(id: string, change: Partial<Omit<RunRecord, "id">>): Promise<void>;
-  runs(filter: { job?: RunJob; outcome?: RunOutcome; limit?: number }): Promise<RunRecord[]>;
+  runs(filter: { job?: RunJob; outcome?: RunOutcome; host?: string; limit?: number }): Promise<RunRecord[]>;
 
   /**
    * Calls `decide` with the open alert of a key and stores its result in the same transaction: the alert, inserted

@@ -25,7 +25,7 @@ function fencedTests(tests: RestoreTests, own: Fence): RestoreTests {
 }
 
 /** A property of an object; a method that works on the object itself, which has private fields. */
-function boundTo(object: object, name: string | symbol): unknown {
+export function boundTo(object: object, name: string | symbol): unknown {
   const value: unknown = Reflect.get(object, name, object);
   return typeof value === "function" ? value.bind(object) : value;
 }

@@ -131,6 +131,8 @@ async function tryLease(
     run_id: runId,
     host,
     ...processIdentity(pid),
+    // Clones of a machine share its id: of a process on a host, only that host and the time can tell its end.
+    ...(catalog.isShared && { host_id: null }),
     acquired_at: now.toISOString(),
     expires_at: expiry(now),
   };
@@ -182,6 +184,8 @@ async function watchUnseen(
   name: string,
   { clock, signal }: Pick<LeaseTools, "clock" | "signal">,
 ): Promise<void> {
+  // Nobody's clock but the server's counts, and what the holder still writes is refused by its token.
+  if (catalog.isShared) return;
   const find = async () => (await catalog.leases()).find((lease) => lease.name === name);
   const before = await find();
   if (!before || fateOf(before) !== "unseen") return;
@@ -259,10 +263,9 @@ function heldBy(holder: LeaseHolder): Pg321Error {
       ? `${name}: held by ${who} ${since}`
       : `${wanted}: another run is already waiting for it: ${who} ${since}`;
   return new Pg321Error("locked", message, {
-    hint:
-      name === "daemon"
-        ? "only one daemon can run at a time; other commands work beside it. To start another, stop the running one first; the lease of a daemon that died expires within a minute"
-        : "wait for that run to end; the lease of a process that died expires within a minute",
+    hint: /^daemon( |$)/.test(name)
+      ? "only one daemon can run at a time on a host, and with a catalog in a file; other commands work beside it. To start another, stop the running one first; the lease of a daemon that died expires within a minute"
+      : "wait for that run to end; the lease of a process that died expires within a minute",
     retryable: true,
   });
 }

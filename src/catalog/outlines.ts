@@ -8,6 +8,7 @@ export interface BackupOutline
     | "run_id"
     | "server"
     | "database"
+    | "host"
     | "status"
     | "started_at"
     | "held_at"
@@ -32,6 +33,7 @@ export type EmptyBackup = Pick<
   | "id"
   | "server"
   | "database"
+  | "host"
   | "kind"
   | "started_at"
   | "dump_bytes"
@@ -42,4 +44,4 @@ export type EmptyBackup = Pick<
 
 /** A copy, and the database it belongs to. */
 export type PlacedCopy = Pick<CopyRecord, "backup_id" | "storage"> &
-  Pick<BackupRecord, "server" | "database">;
+  Pick<BackupRecord, "server" | "database" | "host">;

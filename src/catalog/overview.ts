@@ -178,11 +178,14 @@ export interface Overview {
     of: Pick<BackupRecord, "server" | "database" | "kind">,
     range: { since: string; before: string; limit: number; selection: string },
   ): Promise<number[]>;
-  /** The newest run, by `scheduled_for`, that a schedule started or skipped; none due after `until`. */
-  lastScheduled(schedule: string, until?: string): Promise<RunRecord | undefined>;
+  /**
+   * The newest run, by `scheduled_for`, that a schedule started or skipped; none due after `until`. `host`, here and below:
+   * only runs of this host.
+   */
+  lastScheduled(schedule: string, until?: string, host?: string): Promise<RunRecord | undefined>;
   /** For every job with a run that has ended, in order of job. */
-  latestRuns(now: Date): Promise<LatestRuns[]>;
-  scheduleRuns(schedule: string, now: Date): Promise<ScheduleRuns>;
+  latestRuns(now: Date, host?: string): Promise<LatestRuns[]>;
+  scheduleRuns(schedule: string, now: Date, host?: string): Promise<ScheduleRuns>;
   /** "Last" is in the order in which the notices were queued. */
   noticeTotals(notifier: string): Promise<NoticeTotals>;
 }

@@ -148,7 +148,7 @@ export type RetainedCopyRecord = Pick<
 export interface RetainedBackupRecord
   extends Pick<
     BackupRecord,
-    "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until" | "hold_reason"
+    "id" | "server" | "database" | "host" | "status" | "started_at" | "held_at" | "hold_until" | "hold_reason"
   > {
   /** Globals only: a storage still has a backup of the same run, or one that needs these globals (the nearest before it). */
   is_needed?: true;

@@ -39,7 +39,8 @@ export interface RestoreTests {
   /** When each storage's copy of a database was restored last, whatever the outcome but ERROR. */
   latestByStorage(server: string, database: string): Promise<{ storage: string; finished_at: string }[]>;
   /**
-   * Deletes those that finished before the given time, without those of `latest` and `latestPassed`. Returns their number.
+   * Deletes those that finished before the given time, without those of `latest` and `latestPassed`, and of the servers that
+   * are excepted. Returns their number.
    */
-  prune(before: string): Promise<number>;
+  prune(before: string, exceptServers?: readonly string[]): Promise<number>;
 }

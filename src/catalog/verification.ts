@@ -3,7 +3,7 @@ import type { BackupRecord, CopyRecord } from "./records.ts";
 /** A confirmed copy that verification may read. */
 export interface CopyToVerify
   extends Pick<CopyRecord, "backup_id" | "storage" | "object_bytes">,
-    Pick<BackupRecord, "server" | "database"> {}
+    Pick<BackupRecord, "server" | "database" | "host"> {}
 
 /** The copies in one storage that were read back within so many days, counted in whole UTC days. */
 export interface Coverage {

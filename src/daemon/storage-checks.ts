@@ -9,6 +9,7 @@ import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { collectResults } from "../jobs/copies/restore-results.ts";
 import { requireInPlace } from "../jobs/in-place.ts";
+import { ownershipOf } from "../jobs/ownership.ts";
 import { withoutScratch } from "../jobs/scratch/exclude.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
@@ -87,9 +88,13 @@ async function seeServer(
   }
 }
 
-/** Records the databases of servers that are no longer in the config as gone. */
-async function forgetServers({ catalog, clock, config }: JobContext): Promise<void> {
-  const known = new Set(config.server.map(({ name }) => name));
+/** Records the databases of servers that are no longer in the config of any host as gone. */
+async function forgetServers(context: JobContext): Promise<void> {
+  const { catalog, clock, config } = context;
+  const { others } = await ownershipOf(context);
+  const known = new Set(
+    [...config.server, ...others.flatMap(({ servers }) => servers)].map(({ name }) => name),
+  );
   const kept = (await catalog.overview.databases()).filter(({ gone_at }) => gone_at === null);
   for (const server of new Set(kept.map((database) => database.server)))
     if (!known.has(server)) await catalog.overview.seeDatabases(server, [], clock.now().toISOString());

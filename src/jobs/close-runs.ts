@@ -4,22 +4,23 @@ import { isRunLease } from "../catalog/database-lease.ts";
 import { isHeld, isLeftHere } from "../catalog/lease.ts";
 import type { LeaseHolder, RunRecord } from "../catalog/records.ts";
 import type { JobContext } from "./context.ts";
+import { ownershipOf } from "./ownership.ts";
 import { isWorkedOn } from "./record-run.ts";
 
 /** A run of pg321 0.1.0 on another host counts as ended this long after its start, if that host holds no lease. */
 const FOREIGN_RUN_MS_MAX = DAY_MS;
 
 /**
- * Closes the records of runs that nobody works on any more: their process is gone, or it is this process and no longer
+ * Closes the records of this host's runs that nobody works on any more, and of hosts that are not registered: their process is gone, or it is this process and no longer
  * works on them. A process that cannot be seen (on another host or in another container) counts as working while the
  * run's lease is renewed. If such a run is still in progress after all (its host was suspended, for example), it later
  * overwrites this with its own end. Leases that nobody holds any more are released too.
  */
-export async function closeRuns({
-  catalog,
-  clock,
-  host,
-}: Pick<JobContext, "catalog" | "clock" | "host">): Promise<void> {
+export async function closeRuns(
+  context: Pick<JobContext, "catalog" | "clock" | "config" | "host">,
+): Promise<void> {
+  const { catalog, clock, host } = context;
+  const others = new Set((await ownershipOf(context)).history.hosts);
   const now = clock.now();
   const beganBefore = new Date(now.getTime() - FOREIGN_RUN_MS_MAX).toISOString();
   const running = await catalog.runs({ outcome: "RUNNING" });
@@ -28,6 +29,7 @@ export async function closeRuns({
   const leaseNow = (await catalog.leaseTime(clock)).toISOString();
   const held = leases.filter((lease) => isHeld(lease, leaseNow));
   const ended = running.flatMap((run) => {
+    if (others.has(run.host)) return [];
     const fate = fateOf(run);
     if (fate === "alive" ? isWorkedOn(run) : fate === "unseen" && mayLive(run, held, { host, beganBefore }))
       return [];
@@ -46,7 +48,7 @@ export async function closeRuns({
   }
   // Otherwise a lease that this process failed to release would count as held for as long as this process lives.
   for (const lease of leases)
-    if (!held.includes(lease) && (isRunLease(lease.name) || isLeftHere(lease)))
+    if (!held.includes(lease) && !others.has(lease.host) && (isRunLease(lease.name) || isLeftHere(lease)))
       await catalog.releaseLease(lease.name, lease.run_id);
 }
 

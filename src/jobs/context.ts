@@ -2,6 +2,7 @@ import type { DeliveryContext } from "../alerts/alert-context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
+import { ownView } from "../catalog/host-view.ts";
 import { openCatalog, spoolOf } from "../catalog/open.ts";
 import type { RunRecord } from "../catalog/records.ts";
 import type { Config, UnusableTable } from "../config/config.ts";
@@ -45,7 +46,8 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
   const keys = await loadKeys(config.encryption, options);
   await prepareTempDir(config.temp_dir, log, signal);
   const tools = { clock, log, spool: spoolOf(config) };
-  const catalog = options.catalog ?? opened.use(await openCatalog(config.catalog, tools));
+  const shared = options.catalog ?? opened.use(await openCatalog(config.catalog, tools));
+  const catalog = ownView(shared, config);
   const storages: Storage[] = [];
   for (const settings of config.storage) {
     const storage = opened.use(await openStorage(settings, { log, clock }));

@@ -59,6 +59,8 @@ export async function recordRun<S extends Record<string, unknown>>(
     outcome: "RUNNING",
     host: context.host,
     ...processIdentity(context.pid),
+    // As in the leases of a shared catalog.
+    ...(catalog.isShared && { host_id: null }),
     started_at: clock.now().toISOString(),
     finished_at: null,
     statistics: null,

@@ -12,6 +12,7 @@ import type {
   StandingBackup,
   StandingCopy,
 } from "../catalog/overview.ts";
+import { ownershipOf } from "../jobs/ownership.ts";
 import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
 import { leftOutOf, leftOutText } from "../postgres/counts/left-out.ts";
@@ -46,7 +47,10 @@ interface Facts {
   restoreTest: RestoreTestStatus | null;
 }
 
-/** Every database that is backed up or still has copies, ordered by server and name; `latest` of every database. */
+/**
+ * Every database that is backed up or still has copies, ordered by server and name; not those of servers that only other
+ * hosts have. `latest` of every database.
+ */
 export async function databaseStatuses(
   source: StatusSource,
   schedules: readonly TimedSchedule[],
@@ -67,8 +71,11 @@ export async function databaseStatuses(
   const rule = await ruleRecords(source);
   const tests = await restoreTestStatuses(catalog);
 
+  const { hasServer } = await ownershipOf(source);
+  const shown = [...records.values()].filter(({ server }) => hasServer(server));
+
   const statuses: DatabaseStatus[] = [];
-  for (const [index, record] of [...records.values()].sort(byName).entries()) {
+  for (const [index, record] of shown.sort(byName).entries()) {
     // There may be thousands of databases, and the endpoint must answer other requests meanwhile.
     if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
     const { good = null, ended = null } = latestOf.get(databaseKey(record)) ?? {};

@@ -3,6 +3,7 @@ import { alertRule, type LostMarks } from "../alerts/rule-alerts.ts";
 import { messageOf } from "../base/errors.ts";
 import { CatalogUnwritableError } from "../catalog/unwritable.ts";
 import type { JobContext } from "../jobs/context.ts";
+import { ownershipOf } from "../jobs/ownership.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import { hasChanged } from "../rule/since.ts";
 import { markName } from "../rule/words.ts";
@@ -12,7 +13,7 @@ import type { DatabaseStatus } from "./report.ts";
 import { databaseKey } from "./rule-facts.ts";
 
 /**
- * Judges the marks of all databases, records those that have changed, and raises or resolves the alerts about lost ones.
+ * Judges the marks of all databases of this host, records those that have changed, and raises or resolves the alerts about lost ones.
  * Called after everything that may change them, and now and then, because time does too. Never throws: no run fails for it.
  */
 export async function settleMarks(context: JobContext): Promise<void> {
@@ -21,8 +22,10 @@ export async function settleMarks(context: JobContext): Promise<void> {
     const now = clock.now();
     const timetable = timetableOf(config, now).map((entry) => ({ ...entry, nextRunAt: null }));
     const latest = await catalog.overview.standings(now);
-    const databases = await databaseStatuses(context, timetable, latest, now);
-    const before = Map.groupBy(await catalog.ruleMarks.list(), databaseKey);
+    const { ownsServer } = await ownershipOf(context);
+    const isOwn = ({ server }: { server: string }) => ownsServer(server);
+    const databases = (await databaseStatuses(context, timetable, latest, now)).filter(isOwn);
+    const before = Map.groupBy((await catalog.ruleMarks.list()).filter(isOwn), databaseKey);
     const changed = databases.filter((one) => hasChanged(one.marks, before.get(databaseKey(one)) ?? []));
     const known = new Set(databases.map(databaseKey));
     const removed = [...before.values()].flatMap(([first]) =>

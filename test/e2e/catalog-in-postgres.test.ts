@@ -75,7 +75,7 @@ test("a daemon works with it and says that it is healthy; a second one is refuse
     expect(status.json.databases).toMatchObject([{ server: "main", database: source }]);
     const second = await installation.run("run");
     expect(second.exitCode).toBe(11);
-    expect(second.stderr).toContain("daemon: held by run ");
+    expect(second.stderr).toContain("daemon web1: held by run ");
   } finally {
     daemon.kill("SIGTERM");
   }

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
@@ -32,6 +32,8 @@ export interface InstallationOptions {
   storages: (directory: string) => string[];
   /** Back up the globals too, as installations do by default; these tests count objects, and most are not about them. */
   globals?: boolean;
+  /** `[[server]] name`; "main" by default. */
+  serverName?: string;
   /** More lines of `[[server]]`. */
   server?: string;
   /** More TOML tables, such as `[dump]` or `[compression]`. */
@@ -79,12 +81,23 @@ export class Installation implements AsyncDisposable {
     return made;
   }
 
+  /** Another host of the same installation: with copies of its keys, and all else of its own. */
+  async another(options: InstallationOptions): Promise<Installation> {
+    const directory = await mkdtemp(join(tmpdir(), "pg321-installation-"));
+    for (const file of ["identity.txt", "signing.key"])
+      await copyFile(join(this.directory, file), join(directory, file));
+    const made = new Installation(directory, this.recipient, options);
+    await made.configure({});
+    return made;
+  }
+
   /** Rewrites the config with some options changed. */
   async configure(change: Partial<InstallationOptions>): Promise<void> {
     const {
       postgres,
       databases,
       storages,
+      serverName = "main",
       server = "",
       globals = false,
       more = "",
@@ -101,7 +114,7 @@ export class Installation implements AsyncDisposable {
       `signing_key_file = ${text(join(this.directory, "signing.key"))}`,
       encryptionMore,
       "[[server]]",
-      'name = "main"',
+      `name = ${text(serverName)}`,
       'host = "127.0.0.1"',
       `port = ${postgres.port}`,
       `user = ${text(postgres.user)}`,

@@ -7,6 +7,7 @@ import {
   NEWEST_RUN,
   NEWEST_RUN_OF_SCHEDULE,
 } from "../sqlite/newest/newest.ts";
+import { runsOf } from "../sqlite/statements.ts";
 import { BACKUPS, fromRow, type Row, RUNS } from "../sqlite/tables.ts";
 import type { Transaction } from "./transactions.ts";
 
@@ -24,20 +25,20 @@ export async function newestBackup(
 
 export async function newestRun(
   transaction: Transaction,
-  of: { job: string; outcome: string },
+  of: { job: string; outcome: string; host?: string },
   now: Date,
 ): Promise<RunRecord | undefined> {
-  const row = await newest(transaction, NEWEST_RUN, of, now);
+  const row = await newest(transaction, runsOf(NEWEST_RUN, of.host), of, now);
   return row && fromRow(RUNS, row);
 }
 
 /** The newest by the time it was due. */
 export async function newestRunOf(
   transaction: Transaction,
-  schedule: string,
+  of: { schedule: string; host?: string },
   now: Date,
 ): Promise<RunRecord | undefined> {
-  const row = await newest(transaction, NEWEST_RUN_OF_SCHEDULE, { schedule }, now);
+  const row = await newest(transaction, runsOf(NEWEST_RUN_OF_SCHEDULE, of.host), of, now);
   return row && fromRow(RUNS, row);
 }
 

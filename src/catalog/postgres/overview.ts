@@ -26,6 +26,7 @@ import {
   newestFirst,
   RECENT_BACKUPS,
 } from "../sqlite/overview.ts";
+import { given, runsOf } from "../sqlite/statements.ts";
 import { fromRow, RUNS } from "../sqlite/tables.ts";
 import { newestCopied, newestRun, newestRunOf } from "./newest.ts";
 import { noticeTotals } from "./notices.ts";
@@ -154,29 +155,34 @@ export class PostgresOverview implements Overview {
     );
   }
 
-  lastScheduled(schedule: string, until = END_OF_TIME): Promise<RunRecord | undefined> {
+  lastScheduled(schedule: string, until = END_OF_TIME, host?: string): Promise<RunRecord | undefined> {
     return this.#do("read runs", async ({ rows }) => {
-      const [row] = await rows(LAST_SCHEDULED, { schedule, until });
+      const [row] = await rows(runsOf(LAST_SCHEDULED, host), { schedule, until, ...given(host) });
       return row && fromRow(RUNS, row);
     });
   }
 
-  latestRuns(now: Date): Promise<LatestRuns[]> {
+  latestRuns(now: Date, host?: string): Promise<LatestRuns[]> {
     return this.#do("read the latest runs", async (transaction) => {
       const jobs = await transaction.rows<{ job: RunJob }>(
         "SELECT DISTINCT job FROM run_totals ORDER BY job",
       );
       const found: LatestRuns[] = [];
-      for (const { job } of jobs) found.push(...(await latestRunsOf(transaction, job, now)));
+      for (const { job } of jobs)
+        found.push(...(await latestRunsOf(transaction, { job, ...given(host) }, now)));
       return found;
     });
   }
 
-  scheduleRuns(schedule: string, now: Date): Promise<ScheduleRuns> {
+  scheduleRuns(schedule: string, now: Date, host?: string): Promise<ScheduleRuns> {
     const until = believedUntil(now).toISOString();
+    const of = { schedule, ...given(host) };
     return this.#do("read the runs of a schedule", async (transaction) => {
-      const ended = (await newestRunOf(transaction, schedule, now)) ?? null;
-      const [row] = await transaction.rows<{ skipped: number }>(SKIPPED_IN_A_ROW, { schedule, until });
+      const ended = (await newestRunOf(transaction, of, now)) ?? null;
+      const [row] = await transaction.rows<{ skipped: number }>(runsOf(SKIPPED_IN_A_ROW, host), {
+        ...of,
+        until,
+      });
       return { ended, skipped: Number(row?.skipped) };
     });
   }
@@ -190,11 +196,15 @@ export class PostgresOverview implements Overview {
   }
 }
 
-async function latestRunsOf(transaction: Transaction, job: RunJob, now: Date): Promise<LatestRuns[]> {
+async function latestRunsOf(
+  transaction: Transaction,
+  of: { job: RunJob; host?: string },
+  now: Date,
+): Promise<LatestRuns[]> {
   const newest: (RunRecord | undefined)[] = [];
-  for (const outcome of ENDED) newest.push(await newestRun(transaction, { job, outcome }, now));
+  for (const outcome of ENDED) newest.push(await newestRun(transaction, { ...of, outcome }, now));
   const [ok = null] = newest;
   const runs = newest.filter((run) => run !== undefined).sort(newestFirst);
   const ended = newestOf(runs, ({ started_at }) => new Date(started_at), now);
-  return ended === undefined ? [] : [{ job, ended, ok }];
+  return ended === undefined ? [] : [{ job: of.job, ended, ok }];
 }

@@ -3,7 +3,14 @@ import { Pg321Error } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Secret } from "../../base/secret.ts";
 import { parseCatalogUrl } from "../../config/catalog-url.ts";
-import type { AlertChange, AlertScope, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
+import type {
+  AlertChange,
+  AlertScope,
+  BackupFilter,
+  Catalog,
+  OthersHistory,
+  RetainedSnapshot,
+} from "../catalog.ts";
 import type { Fence } from "../fence.ts";
 import { isHeld } from "../lease.ts";
 import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "../outlines.ts";
@@ -18,6 +25,7 @@ import type {
   RunRecord,
   TombstoneRecord,
 } from "../records.ts";
+import { pruningTombstones } from "../sqlite/history.ts";
 import { backupOutlines } from "../sqlite/outlines.ts";
 import { backupsWithoutCopies, copyStates, placedCopies } from "../sqlite/pages.ts";
 import { alertsOf, equalTo, idsFrom, ofHost, thoseOf, upsert, whereAll } from "../sqlite/statements.ts";
@@ -73,6 +81,7 @@ type Transactional = Pick<Transactions, "do" | "label" | "snapshot" | typeof Sym
 
 /** Works with a schema of the newest version. */
 export class PostgresCatalog extends PostgresParts implements Catalog {
+  readonly isShared = true;
   readonly #transactions: Transactional;
   readonly #do: Transactions["do"];
 
@@ -175,13 +184,13 @@ export class PostgresCatalog extends PostgresParts implements Catalog {
     return last;
   }
 
-  pruneTombstones(removedBefore: string): Promise<number> {
-    const sql = "DELETE FROM tombstones WHERE removed_at < $removedBefore";
-    return this.#do("prune tombstones", ({ run }) => run(sql, { removedBefore }));
+  pruneTombstones(removedBefore: string, except?: OthersHistory): Promise<number> {
+    const [sql, values] = pruningTombstones(removedBefore, except);
+    return this.#do("prune tombstones", ({ run }) => run(sql, values));
   }
 
-  pruneHistory(before: string): Promise<HistoryCounts> {
-    return this.#do("prune the history", (transaction) => deleteOldHistory(transaction, before));
+  pruneHistory(before: string, except?: OthersHistory): Promise<HistoryCounts> {
+    return this.#do("prune the history", (transaction) => deleteOldHistory(transaction, before, except));
   }
 
   newestGood(server: string, database: string, now: Date): Promise<BackupRecord | undefined> {
@@ -225,8 +234,8 @@ export class PostgresCatalog extends PostgresParts implements Catalog {
     return update(this.#transactions, RUNS, { id }, change);
   }
 
-  runs({ job, outcome, limit }: RunFilter): Promise<RunRecord[]> {
-    const { where, values } = equalTo({ job, outcome });
+  runs({ limit, ...wanted }: RunFilter): Promise<RunRecord[]> {
+    const { where, values } = equalTo(wanted);
     return select(this.#do, RUNS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
   }
 

@@ -12,7 +12,7 @@ const READING = "read the retained backups";
  */
 const RETAINED = `SELECT place.server, place.database, backup.*
   FROM (${PLACES}) AS place CROSS JOIN LATERAL (
-    SELECT id, status, started_at, held_at, hold_until, hold_reason, ${IS_NEEDED} AS needed,
+    SELECT id, host, status, started_at, held_at, hold_until, hold_reason, ${IS_NEEDED} AS needed,
       storage, state, copies.object_bytes, confirmed_at, locked_until, lock_mode, lock_error, lock_place
     FROM backups JOIN copies ON backup_id = id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING')
     WHERE server = place.server AND database = place.database) AS backup
@@ -70,8 +70,8 @@ async function* backupsIn(
 }
 
 function backupOf(row: Row): RetainedBackupRecord {
-  const { id, server, database, status, started_at, held_at, hold_until, hold_reason, needed } = row;
-  const facts = { id, server, database, status, started_at, held_at, hold_until, hold_reason };
+  const { id, server, database, host, status, started_at, held_at, hold_until, hold_reason, needed } = row;
+  const facts = { id, server, database, host, status, started_at, held_at, hold_until, hold_reason };
   return { ...facts, ...(needed && { is_needed: true as const }), copies: [] };
 }
 

@@ -52,6 +52,7 @@ export class Spooled {
     return {
       ...own,
       ...others,
+      isShared: true,
       spool: { status: (): SpoolStatus => this.#connection.status() },
       [Symbol.asyncDispose]: () => this.#close(),
     } as unknown as Catalog;

@@ -10,7 +10,7 @@ type Read = (sql: string, values: Row) => Promise<Row[]>;
  * are.
  */
 const page = (conditions: readonly string[]) =>
-  `SELECT id, run_id, server, database, status, started_at, held_at, hold_until, unreadable FROM backups
+  `SELECT id, run_id, server, database, host, status, started_at, held_at, hold_until, unreadable FROM backups
   WHERE (started_at, id) < ($started_at, $id) AND ${conditions.join(" AND ")}
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
 /** Written so that SQLite does not choose the index on the status, and sort. */

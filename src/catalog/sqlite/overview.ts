@@ -21,6 +21,7 @@ import type { Do } from "./busy.ts";
 import { type LatestReader, latestBackups, standings } from "./newest/latest.ts";
 import { END_OF_TIME, newestCopied, newestRun, newestRunOf } from "./newest/newest.ts";
 import { noticeTotals } from "./notices.ts";
+import { given, runsOf } from "./statements.ts";
 import { fromRow, type Row, RUNS } from "./tables.ts";
 
 const SEE_SCHEDULE = `INSERT INTO schedules VALUES ($name, $pattern, $at)
@@ -147,22 +148,25 @@ export class SqliteOverview implements Overview {
     return this.#do("read the sizes of dumps", () => rows().map(({ dump_bytes }) => Number(dump_bytes)));
   }
 
-  lastScheduled(schedule: string, until = END_OF_TIME): Promise<RunRecord | undefined> {
+  lastScheduled(schedule: string, until = END_OF_TIME, host?: string): Promise<RunRecord | undefined> {
     return this.#do("read runs", () => {
-      const [row] = this.#rows(LAST_SCHEDULED, { schedule, until });
+      const [row] = this.#rows(runsOf(LAST_SCHEDULED, host), { schedule, until, ...given(host) });
       return row && fromRow(RUNS, row);
     });
   }
 
-  latestRuns(now: Date): Promise<LatestRuns[]> {
-    return this.#do("read the latest runs", () => this.#jobs().flatMap((job) => this.#latestRuns(job, now)));
+  latestRuns(now: Date, host?: string): Promise<LatestRuns[]> {
+    return this.#do("read the latest runs", () =>
+      this.#jobs().flatMap((job) => this.#latestRuns({ job, ...given(host) }, now)),
+    );
   }
 
-  scheduleRuns(schedule: string, now: Date): Promise<ScheduleRuns> {
+  scheduleRuns(schedule: string, now: Date, host?: string): Promise<ScheduleRuns> {
     const until = believedUntil(now).toISOString();
+    const of = { schedule, ...given(host) };
     return this.#do("read the runs of a schedule", () => ({
-      ended: newestRunOf(this.#database, schedule, now) ?? null,
-      skipped: Number(this.#rows(SKIPPED_IN_A_ROW, { schedule, until })[0]?.["skipped"]),
+      ended: newestRunOf(this.#database, of, now) ?? null,
+      skipped: Number(this.#rows(runsOf(SKIPPED_IN_A_ROW, host), { ...of, until })[0]?.["skipped"]),
     }));
   }
 
@@ -174,12 +178,12 @@ export class SqliteOverview implements Overview {
     return this.#rows("SELECT DISTINCT job FROM run_totals ORDER BY job", {}).map(({ job }) => job as RunJob);
   }
 
-  #latestRuns(job: RunJob, now: Date): LatestRuns[] {
-    const newest = ENDED.map((outcome) => newestRun(this.#database, { job, outcome }, now));
+  #latestRuns(of: { job: RunJob; host?: string }, now: Date): LatestRuns[] {
+    const newest = ENDED.map((outcome) => newestRun(this.#database, { ...of, outcome }, now));
     const [ok = null] = newest;
     const runs = newest.filter((run) => run !== undefined).sort(newestFirst);
     const ended = newestOf(runs, ({ started_at }) => new Date(started_at), now);
-    return ended === undefined ? [] : [{ job, ended, ok }];
+    return ended === undefined ? [] : [{ job: of.job, ended, ok }];
   }
 
   #read<R>(what: string, sql: string): Promise<R[]> {

@@ -11,7 +11,7 @@ const BATCH = 500;
 /** The end of the next page, by the index on time alone. */
 const PAGE_END = `SELECT started_at, id FROM backups WHERE (started_at, id) > ($started_at, $id)
   ORDER BY started_at, id LIMIT 1 OFFSET ${BATCH - 1}`;
-const WITHOUT_COPIES = `SELECT id, server, database, kind, started_at, dump_bytes, object_bytes, held_at, hold_until
+const WITHOUT_COPIES = `SELECT id, server, database, host, kind, started_at, dump_bytes, object_bytes, held_at, hold_until
   FROM backups WHERE (started_at, id) > ($started_at, $id) AND (started_at, id) <= ($end_at, $end_id)
     AND +status != 'RUNNING'
     AND NOT EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state NOT IN ('FAILED', 'DELETED'))
@@ -41,7 +41,7 @@ const inState = (index: number) => `SELECT * FROM (SELECT backup_id, storage FRO
 /** `Catalog.placedCopies` */
 export async function* placedCopies(read: Read, states: readonly CopyState[]): AsyncGenerator<PlacedCopy[]> {
   if (states.length === 0) return;
-  const sql = `SELECT backup_id, storage, server, database
+  const sql = `SELECT backup_id, storage, server, database, host
     FROM (${states.map((_, index) => inState(index)).join(" UNION ALL ")}) AS found JOIN backups ON backups.id = backup_id
     ORDER BY backup_id, storage LIMIT ${BATCH}`;
   const values = Object.fromEntries(states.map((state, index) => [`state${index}`, state]));

@@ -32,7 +32,7 @@ export const IS_NEEDED: string = `kind = 'globals' AND (
  * Reads the backups backwards by one index and the copies of each by another, so nothing is sorted and nothing
  * piles up. One statement for all of it: one for each backup would take three times as long.
  */
-const RETAINED = `SELECT id, status, started_at, held_at, hold_until, hold_reason, ${IS_NEEDED} AS needed,
+const RETAINED = `SELECT id, host, status, started_at, held_at, hold_until, hold_reason, ${IS_NEEDED} AS needed,
     storage, state, copies.object_bytes, confirmed_at, locked_until, lock_mode, lock_error, lock_place
   FROM backups CROSS JOIN copies ON backup_id = id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING')
   WHERE server = $server AND database = $database ORDER BY started_at DESC, id DESC`;
@@ -79,7 +79,7 @@ async function* backupsIn(database: Database, path: string): AsyncGenerator<Reta
       // Not cached: a cached statement whose loop was left early would continue in the middle.
       using rows = database.prepare<Row, Place>(RETAINED);
       for (const row of rows.iterate(place)) {
-        const { id, status, started_at, held_at, hold_until, hold_reason, needed } = row;
+        const { id, host, status, started_at, held_at, hold_until, hold_reason, needed } = row;
         let last = batch.at(-1);
         if (last?.id !== id) {
           if (batch.length >= BATCH) {
@@ -88,7 +88,7 @@ async function* backupsIn(database: Database, path: string): AsyncGenerator<Reta
             batch = [];
           }
           const { server, database } = place;
-          const facts = { id, server, database, status, started_at, held_at, hold_until, hold_reason };
+          const facts = { id, server, database, host, status, started_at, held_at, hold_until, hold_reason };
           last = { ...facts, ...(needed === 1 && { is_needed: true }), copies: [] };
           batch.push(last);
         }

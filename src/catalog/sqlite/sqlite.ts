@@ -4,7 +4,14 @@ import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import type { Log } from "../../base/log.ts";
-import type { AlertChange, AlertScope, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
+import type {
+  AlertChange,
+  AlertScope,
+  BackupFilter,
+  Catalog,
+  OthersHistory,
+  RetainedSnapshot,
+} from "../catalog.ts";
 import type { Fence } from "../fence.ts";
 import { isHeld } from "../lease.ts";
 import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "../outlines.ts";
@@ -23,7 +30,7 @@ import type { Unwritable } from "../unwritable.ts";
 import { type Do, whileBusy } from "./busy.ts";
 import { changeAlert, insertDeliveries } from "./fleet/alerts.ts";
 import { fenced, requireLease, takeLease, tokenOf } from "./fleet/leases.ts";
-import { deleteOldHistory } from "./history.ts";
+import { deleteOldHistory, pruningTombstones } from "./history.ts";
 import { newestBackup } from "./newest/newest.ts";
 import { type OpenedDatabase, openDatabase } from "./open.ts";
 import { backupOutlines } from "./outlines.ts";
@@ -80,6 +87,7 @@ export async function openSqliteFile(path: string, clock: Clock, log?: Log, part
 }
 
 class SqliteCatalog extends SqliteParts implements Catalog {
+  readonly isShared = false;
   readonly #database: Database;
   readonly #path: string;
   readonly #clock: Clock;
@@ -186,13 +194,13 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return ids && (await this.#select(TOMBSTONES, `${ids.where} ${REMOVED_LAST} LIMIT 1`, ids.values))[0];
   }
 
-  pruneTombstones(removedBefore: string): Promise<number> {
-    const sql = "DELETE FROM tombstones WHERE removed_at < $removedBefore";
-    return this.#do("prune tombstones", () => this.#run(sql, { removedBefore }));
+  pruneTombstones(removedBefore: string, except?: OthersHistory): Promise<number> {
+    const [sql, values] = pruningTombstones(removedBefore, except);
+    return this.#do("prune tombstones", () => this.#run(sql, values));
   }
 
-  pruneHistory(before: string): Promise<HistoryCounts> {
-    return this.#do("prune the history", () => deleteOldHistory(this.#database, before));
+  pruneHistory(before: string, except?: OthersHistory): Promise<HistoryCounts> {
+    return this.#do("prune the history", () => deleteOldHistory(this.#database, before, except));
   }
 
   newestGood(server: string, database: string, now: Date): Promise<BackupRecord | undefined> {
@@ -234,8 +242,8 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return this.#update(RUNS, { id }, change);
   }
 
-  runs({ job, outcome, limit }: Parameters<Catalog["runs"]>[0]): Promise<RunRecord[]> {
-    const { where, values } = equalTo({ job, outcome });
+  runs({ limit, ...wanted }: Parameters<Catalog["runs"]>[0]): Promise<RunRecord[]> {
+    const { where, values } = equalTo(wanted);
     return this.#select(RUNS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
   }
 

@@ -120,3 +120,13 @@ export function ofHost({
   if (host === undefined) return { where, values };
   return { where: [...where, "(host IS NULL OR host = $host)"], values: { ...values, host } };
 }
+
+/** A statement about runs, only about those of one host if it is given. */
+export function runsOf(sql: string, host: string | undefined): string {
+  return host === undefined ? sql : sql.replaceAll("WHERE ", "WHERE host = $host AND ");
+}
+
+/** The value of `runsOf`. */
+export function given(host: string | undefined): { host?: string } {
+  return host === undefined ? {} : { host };
+}

@@ -8,7 +8,7 @@ import type { Row } from "./tables.ts";
 
 type Read = (sql: string, values: Row) => Promise<Row[]>;
 
-const COLUMNS = "copies.backup_id, copies.storage, copies.object_bytes, server, database";
+const COLUMNS = "copies.backup_id, copies.storage, copies.object_bytes, server, database, host";
 /** Continues after the end of the previous page, by the index on time. */
 const BACKUPS = `SELECT id, started_at FROM backups WHERE (started_at, id) > ($started_at, $id)
   ORDER BY started_at, id LIMIT $limit`;

@@ -60,7 +60,7 @@ export const command: Command = {
           at_most_until: expires_at,
         }),
     });
-    await closeRuns({ catalog, clock, ...self });
+    await closeRuns({ catalog, clock, config, ...self });
     // A killed command may have left a secret there. The installed service may not write to /etc; the next rotation does.
     const { identity_file, signing_key_file } = config.encryption;
     for (const file of [identity_file, signing_key_file]) if (file !== undefined) await sweepKeyFile(file);

@@ -3,6 +3,7 @@ import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { HOUR_MS } from "../../base/limits.ts";
 import { createLog } from "../../base/log.ts";
 import { visibleData } from "../../base/text/visible.ts";
+import { ownView } from "../../catalog/host-view.ts";
 import { openCatalog, spoolOf } from "../../catalog/open.ts";
 import type { Config } from "../../config/config.ts";
 import { loadHttpOnly, processSource } from "../../config/load.ts";
@@ -175,7 +176,7 @@ async function fleetFromCatalog(config: Config, { clock, log }: Invocation): Pro
 async function fromCatalog(config: Config, { clock, log }: Invocation): Promise<StatusReport> {
   await using opened = new AsyncDisposableStack();
   const tools = { clock, log, spool: spoolOf(config) };
-  const catalog = opened.use(await openCatalog(config.catalog, tools));
+  const catalog = ownView(opened.use(await openCatalog(config.catalog, tools)), config);
   const storages: Storage[] = [];
   for (const storage of config.storage) storages.push(opened.use(await openStorage(storage, { log, clock })));
   const installation = (await catalog.installation()) ?? "";

@@ -19,19 +19,20 @@ export interface ScheduleHistory {
 
 /**
  * The history of a schedule from the catalog, at the start of the daemon. No run of the schedule may be open: the
- * records of runs whose process is gone must be closed before.
+ * records of runs whose process is gone must be closed before. `host`: only the runs of this host.
  */
 export async function historyOf(
   catalog: Catalog,
   { name, job }: Schedule,
   now: Date,
+  host?: string,
 ): Promise<ScheduleHistory> {
   // A clock that was far ahead has left records with future times: they do not settle current due times.
   const until = new Date(now.getTime() + SET_BACK_MS).toISOString();
   const last = await catalog.overview.lastScheduled(name, until);
   if (!last) return { settledUntil: null, interrupted: null, tries: 0, skipped: 0 };
   // Newest start first.
-  const runs = (await catalog.runs({ job, limit: RECORDS })).filter(
+  const runs = (await catalog.runs({ job, limit: RECORDS, ...(host !== undefined && { host }) })).filter(
     ({ schedule, scheduled_for }) => schedule === name && (scheduled_for ?? "") <= until,
   );
   const isSkipped = ({ outcome }: RunRecord) => outcome === "SKIPPED";

@@ -21,7 +21,12 @@ export async function startingPlans(context: JobContext): Promise<StartingPlans>
   const oldest = before(now, catch_up_ms);
   const started: StartingPlans = { plans: [], interrupted: [], skipped: new Map() };
   for (const schedule of schedulesOf(context.config)) {
-    const history = await historyOf(context.catalog, schedule, now);
+    const history = await historyOf(
+      context.catalog,
+      schedule,
+      now,
+      context.catalog.isShared ? context.host : undefined,
+    );
     const since = await seenSince(context, schedule);
     const plan = planOf(context, schedule, latest(oldest, before(since, 0), history.settledUntil ?? since));
     started.plans.push(plan);

@@ -92,6 +92,7 @@ export async function recordSkip(
     outcome: "SKIPPED",
     host,
     ...processIdentity(pid),
+    ...(catalog.isShared && { host_id: null }),
     started_at: now,
     finished_at: now,
     statistics: null,

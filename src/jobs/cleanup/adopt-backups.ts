@@ -1,8 +1,7 @@
 import { messageOf } from "../../base/errors.ts";
-import { holdLease } from "../../catalog/lease.ts";
 import type { JobContext } from "../context.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
-import { CLEANUP_LEASE } from "./cleanup.ts";
+import { holdCleanup } from "./cleanup-lease.ts";
 import { searchOrphans } from "./search-orphans.ts";
 
 /** The result for one storage. */
@@ -22,10 +21,8 @@ export interface AdoptedFrom {
  * a cleanup runs, and whatever the keys throw.
  */
 export async function adoptBackups(context: JobContext): Promise<AdoptedFrom[]> {
-  const { catalog, clock, host, pid } = context;
-  const about = { name: CLEANUP_LEASE, runId: crypto.randomUUID(), host, pid };
-  await using lease = await holdLease(catalog, about, { clock, signal: context.signal });
-  const leased = { ...context, signal: lease.signal };
+  await using right = await holdCleanup(context);
+  const leased = right.context;
   // Nothing can be adopted without the trusted signers: fail once, before listing all objects.
   await context.keys.trustedSigners();
   const recognized = await recognizeStorages(leased, "cleanup");

@@ -9,6 +9,7 @@ import { archiveNames } from "../../config/database/settings.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
+import { ownershipOf, ownPages } from "../ownership.ts";
 import { storageNamed } from "../storages.ts";
 import { archiveCopy } from "./archive-copy.ts";
 import { SILENT_MAX } from "./expire-copies.ts";
@@ -33,7 +34,8 @@ export async function archiveGlobals(context: JobContext, runId: string, tally: 
   if (archives.length === 0) return;
   const globals = await goodGlobals(context);
   const missing = new Map<string, { globals: BackupOutline; archives: Set<Storage> }>();
-  for await (const page of catalog.outlines({ status: ["VERIFIED", "PARTIAL"] })) {
+  const ownership = await ownershipOf(context);
+  for await (const page of ownPages(ownership, catalog.outlines({ status: ["VERIFIED", "PARTIAL"] }))) {
     context.signal.throwIfAborted();
     for (const dump of page) {
       if (isGlobalsPlace(dump)) continue;

@@ -1,5 +1,4 @@
 import { messageOf } from "../../base/errors.ts";
-import { holdLease } from "../../catalog/lease.ts";
 import type { RunOutcome } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
@@ -15,6 +14,7 @@ import { sweepScratch } from "../scratch/sweep.ts";
 import { adoptionOf } from "./adopt-orphans.ts";
 import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
 import { archiveGlobals } from "./archive-globals.ts";
+import { holdCleanup } from "./cleanup-lease.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { orphansIn, settledKeys } from "./orphans.ts";
 import { decisionsOf, planCleanup, planRun } from "./plan.ts";
@@ -32,9 +32,6 @@ export interface CleanupOptions {
   /** Take orphans with a good manifest into the catalog. */
   adopt?: boolean;
 }
-
-/** The job's lease: only one cleanup runs at a time. */
-export const CLEANUP_LEASE = "cleanup";
 
 /** Shows what a cleanup would do with each copy, and why. Changes nothing. */
 export async function previewCleanup(
@@ -80,12 +77,8 @@ export async function previewCleanup(
  */
 export async function runCleanup(context: JobContext, options: CleanupOptions): Promise<CleanupReport> {
   requireOwner("cleanup", context.config);
-  await using lease = await holdLease(
-    context.catalog,
-    { name: CLEANUP_LEASE, runId: crypto.randomUUID(), host: context.host, pid: context.pid },
-    { clock: context.clock, signal: context.signal },
-  );
-  const leased = { ...context, signal: lease.signal };
+  await using right = await holdCleanup(context);
+  const leased = right.context;
   const tally = new CleanupTally(context.storages.map(({ name }) => name));
   const { run, statistics } = await recordRun(leased, "cleanup", async ({ id }) => {
     const startedAtMs = context.clock.monotonicMs();

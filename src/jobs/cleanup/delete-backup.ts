@@ -10,6 +10,7 @@ import { shortId } from "../copies/object-key.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
+import { ownershipOf } from "../ownership.ts";
 import { storageNamed } from "../storages.ts";
 import { deleteCopy } from "./delete-copy.ts";
 import { hasHold, holdText } from "./hold.ts";
@@ -104,8 +105,11 @@ async function deleteOne(
   const { id: backup_id, server, database } = backup;
   const about = { backup_id, server, database, storage: copy.storage, object_bytes: copy.object_bytes ?? 0 };
   const storage = storageNamed(context, copy.storage);
-  if (!storage)
-    return { ...about, outcome: "failed", error: `storage "${copy.storage}" is no longer in the config` };
+  if (!storage) {
+    const [host] = (await ownershipOf(context)).hostsWithStorage(copy.storage);
+    const why = host === undefined ? "no longer in the config" : `only in the config of host "${host}"`;
+    return { ...about, outcome: "failed", error: `storage "${copy.storage}" is ${why}` };
+  }
   try {
     const deletion = await deleteCopy(context, storage, copy, { why: "asked" }, context.signal);
     if (deletion.outcome !== "locked") return { ...about, outcome: deletion.outcome, error: null };

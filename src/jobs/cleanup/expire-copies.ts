@@ -13,6 +13,7 @@ import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
 import type { CopyChecks, Reliance } from "../copies/checks.ts";
 import type { RemovalReason } from "../copies/removal.ts";
+import { ownershipOf, ownPages } from "../ownership.ts";
 import { storageNamed } from "../storages.ts";
 import { archiveCopy } from "./archive-copy.ts";
 import { deleteCopy } from "./delete-copy.ts";
@@ -65,7 +66,8 @@ export async function expireCopies(expiry: Expiry, type: StorageConfig["type"]):
 /** The copies whose removal earlier runs began, backup by backup: there are very many if a key may only hide them. */
 async function* begunTasks({ context }: Expiry): AsyncGenerator<Task[]> {
   let group: Task[] = [];
-  for await (const copies of context.catalog.placedCopies(["DELETING", "HIDDEN"]))
+  const ownership = await ownershipOf(context);
+  for await (const copies of ownPages(ownership, context.catalog.placedCopies(["DELETING", "HIDDEN"])))
     for (const { backup_id: backupId, server, database, storage: name } of copies) {
       const storage = storageNamed(context, name);
       if (!storage) continue;

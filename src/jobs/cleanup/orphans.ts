@@ -2,7 +2,8 @@ import { compareKeys } from "../../storage/key.ts";
 import { MARKER_KEY } from "../../storage/marker.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { objectOf } from "../copies/object-key.ts";
+import { objectOf, serverOfKey } from "../copies/object-key.ts";
+import { ownershipOf } from "../ownership.ts";
 
 /** Objects that are listed before the catalog is asked about them. */
 const LISTED_AT_ONCE = 1_000;
@@ -83,14 +84,18 @@ async function lastRemoval({ catalog }: JobContext): Promise<string | undefined>
   return (await catalog.tombstones({ limit: 1 }))[0]?.backup_id;
 }
 
-/** Of the given keys, those of recorded objects and their manifests on which no run works. */
+/** Of the given keys, those of recorded objects of this host's servers, and their manifests, on which no run works. */
 export async function settledKeys(
-  { catalog }: Pick<JobContext, "catalog">,
+  context: Pick<JobContext, "catalog" | "clock" | "config" | "host">,
   { name }: Storage,
   keys: readonly string[],
 ): Promise<Set<string>> {
+  const { catalog } = context;
+  const { ownsServer } = await ownershipOf(context);
   const states = await catalog.copyStates(name, [...new Set(keys.flatMap((key) => [key, objectOf(key)]))]);
   // A run or `reconcile` still works on intended copies, and they may be older than a week.
   const isSettled = (key: string) => !["DELETED", "INTENDED"].includes(states.get(key) ?? "DELETED");
-  return new Set(keys.filter((key) => isSettled(key) || isSettled(objectOf(key))));
+  return new Set(
+    keys.filter((key) => ownsServer(serverOfKey(key)) && (isSettled(key) || isSettled(objectOf(key)))),
+  );
 }

@@ -19,6 +19,7 @@ import { endOf, hasBucketRule, lockEndInForce } from "../../storage/immutability
 import { askForTheTime, clockFacts, trustAfter } from "../clock-facts.ts";
 import type { JobContext } from "../context.ts";
 import { lockRules } from "../copies/locks.ts";
+import { type Ownership, ownershipOf, ownPages } from "../ownership.ts";
 import { timetableOf } from "../schedules.ts";
 import { ExpiringCopies } from "./expiring-copies.ts";
 import { staleAfterMs } from "./stale-after.ts";
@@ -31,11 +32,13 @@ export interface CleanupPlan {
   /** The trust in the clock that a run records for later ones; undefined if nothing is known. */
   clockTrust: ClockTrust | undefined;
   rules: RetentionRules;
+  /** Only what is this host's is planned. */
+  ownership: Ownership;
   toBackup: (record: RetainedBackupRecord) => RetainedBackup;
 }
 
 /**
- * Plans every backup of a snapshot. `onDecision` gets each decision before the outline is complete: a copy that
+ * Plans every backup of a snapshot that belongs to this host. `onDecision` gets each decision before the outline is complete: a copy that
  * expires may still be kept by a stop.
  */
 export async function planCleanup(
@@ -67,13 +70,14 @@ export async function planCleanup(
   const storages = new Map(context.storages.map(({ name, settings }) => [name, settings]));
   const toBackup = (record: RetainedBackupRecord) => retainedBackup(record, storages, shrunk);
   const survey = new RetentionSurvey(rules);
-  for await (const records of snapshot.backups()) {
+  const ownership = await ownershipOf(context);
+  for await (const records of ownPages(ownership, snapshot.backups())) {
     context.signal.throwIfAborted();
     for (const record of records) for (const decision of survey.add(toBackup(record))) onDecision(decision);
   }
   const outline = survey.end();
   const clockTrust = await trustAfter(context, facts, suspicion === undefined, outline.isConfirmed);
-  return { outline, clockSuspicion: suspicion, clockTrust, rules, toBackup };
+  return { outline, clockSuspicion: suspicion, clockTrust, rules, ownership, toBackup };
 }
 
 /** Plans a run and collects what it needs, so that the snapshot is closed before anything is removed. */
@@ -91,11 +95,11 @@ export async function planRun(
 
 /** Every final decision of a plan: by server and database, newest backup first, by storage. */
 export async function* decisionsOf(
-  { outline, rules, toBackup }: CleanupPlan,
+  { outline, rules, ownership, toBackup }: CleanupPlan,
   snapshot: RetainedSnapshot,
 ): AsyncGenerator<RetentionDecision[]> {
   const planner = new RetentionPlanner(rules);
-  for await (const records of snapshot.backups())
+  for await (const records of ownPages(ownership, snapshot.backups()))
     yield records.flatMap((record) => planner.decide(toBackup(record)).map(outline.finalDecision));
 }
 

@@ -3,10 +3,11 @@ import { DAY_MS } from "../../base/limits.ts";
 import type { EmptyBackup } from "../../catalog/outlines.ts";
 import type { TombstoneRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
+import { ownershipOf, ownPages } from "../ownership.ts";
 import { hasHold } from "./hold.ts";
 
 /**
- * Removes the records of backups that have no copy left in any storage. Records of backups that never completed stay
+ * Removes the records of this host's backups that have no copy left in any storage. Records of backups that never completed stay
  * for the longest `keep.days`, because they show what went wrong. Returns the number removed.
  */
 export async function removeEmptyRecords(context: JobContext): Promise<number> {
@@ -15,7 +16,7 @@ export async function removeEmptyRecords(context: JobContext): Promise<number> {
   const daysMax = Math.max(...[...config.storage, ...config.database].map(({ keep }) => keep?.days ?? 0));
   const failedBefore = new Date(now.getTime() - daysMax * DAY_MS).toISOString();
   let count = 0;
-  for await (const page of catalog.backupsWithoutCopies()) {
+  for await (const page of ownPages(await ownershipOf(context), catalog.backupsWithoutCopies())) {
     for (const backup of page) {
       const wasGood = await wasEverGood(context, backup);
       if (hasHold(backup, now) || (!wasGood && backup.started_at >= failedBefore)) continue;

@@ -28,6 +28,11 @@ export function objectKey(parts: ObjectKeyParts): string {
   return `${parts.server}/${database}/${name}${suffix}`;
 }
 
+/** The name of the server in a key. */
+export function serverOfKey(key: string): string {
+  return key.slice(0, key.indexOf("/"));
+}
+
 /** The part of a file name that identifies the backup. */
 function stampOf({
   startedAt,

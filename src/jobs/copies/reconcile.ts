@@ -7,6 +7,7 @@ import type { Manifest } from "../../sealed/manifest.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { closeRuns } from "../close-runs.ts";
 import type { JobContext } from "../context.ts";
+import { ownershipOf } from "../ownership.ts";
 import { storageNamed } from "../storages.ts";
 import { statusOf } from "./backup-status.ts";
 import { lockFor, lockStoredCopy } from "./locks.ts";
@@ -23,7 +24,7 @@ import {
 import { putManifest, readManifest, readManifestText, storedAt } from "./stored-object.ts";
 
 /**
- * Settles the backups of killed runs by the intents in the catalog: a copy with a valid manifest is confirmed; of any
+ * Settles this host's backups of killed runs by the intents in the catalog: a copy with a valid manifest is confirmed; of any
  * other intended copy, exactly its own keys and its own upload are removed. If a storage does not answer, the intent
  * stays for the next time. A failure with one backup is logged and throws nothing. It holds the database's lease
  * meanwhile, so that copies of a live run are not mistaken for remains. `selects`: only these databases, so that
@@ -36,10 +37,15 @@ export async function reconcile(
   const { catalog, log } = context;
   const intended = await catalog.copiesInState(["INTENDED"]);
   const running = await catalog.backups({ status: ["RUNNING"] });
+  const { owns } = await ownershipOf(context);
   const ids = new Set([...intended.map((copy) => copy.backup_id), ...running.map((backup) => backup.id)]);
   for (const id of ids) {
     try {
-      await reconcileUnderLease(context, id, selects);
+      await reconcileUnderLease(
+        context,
+        id,
+        (backup) => owns(backup) && selects(backup.server, backup.database),
+      );
     } catch (error) {
       context.signal.throwIfAborted();
       if (error instanceof Pg321Error && error.code === "locked") continue;
@@ -52,11 +58,11 @@ export async function reconcile(
 async function reconcileUnderLease(
   context: JobContext,
   id: string,
-  selects: (server: string, database: string) => boolean,
+  isChosen: (backup: BackupRecord) => boolean,
 ): Promise<void> {
   const { catalog, clock, host, pid } = context;
   const found = await catalog.backup(id);
-  if (!found || !selects(found.server, found.database)) return;
+  if (!found || !isChosen(found)) return;
   const name = leaseName(found.server, found.database);
   const request = { name, runId: crypto.randomUUID(), host, pid };
   await using lease = await holdLease(catalog, request, { clock, signal: context.signal });

@@ -10,6 +10,7 @@ import { partsOf } from "../../stream/part.ts";
 import type { JobContext } from "../context.ts";
 import { requireInPlace } from "../in-place.ts";
 import { requireSigningKey } from "../keys.ts";
+import { ownershipOf } from "../ownership.ts";
 import { storageNamed } from "../storages.ts";
 import { resultKey, resultPrefix } from "./object-key.ts";
 import { watchedPut } from "./watched-put.ts";
@@ -68,8 +69,9 @@ export async function collectResults(
   if (trustedProvers.length === 0) return [];
   const { catalog, clock, log, signal } = context;
   const found: RestoreTestRecord[] = [];
+  const { owns } = await ownershipOf(context);
   for (const { good } of await catalog.overview.latestBackups(clock.now())) {
-    if (good === null) continue;
+    if (good === null || !owns(good)) continue;
     const known = new Set((await catalog.restoreTests.list({ backup_id: good.id })).map(({ id }) => id));
     for (const copy of await catalog.copies(good.id)) {
       const storage = copy.state === "CONFIRMED" ? storageNamed(context, copy.storage) : undefined;

@@ -15,7 +15,10 @@ export interface MarkerFacts {
   found: ReadonlyMap<string, string>;
   /** Whether every configured storage gave an answer. */
   allAnswered: boolean;
+  /** The storages of this host's config, and of the other registered hosts'. */
   configured: readonly string[];
+  /** The other hosts whose config has a storage of this name. */
+  namesakes?: readonly string[];
   /** For a place without a marker: how its objects match the catalog's records. */
   holdings?: Holdings;
 }
@@ -52,7 +55,11 @@ function judgeMarked(facts: MarkerFacts, marker: Marker): MarkerVerdict {
   const former = identities.find((one) => one.storage_id === storageId);
   if (former) return judgeRenamed(facts, storageId, former.name, known);
   if (known?.marked_at != null)
-    return refused(name, "it has the marker of another storage: another disk or bucket may be there");
+    return refused(
+      name,
+      "it has the marker of another storage: another disk or bucket may be there",
+      ownNameHint(facts),
+    );
   if (marker.installation === installation) return { verdict: "known", storageId };
   return refused(name, `its place belongs to another installation of pg321 (${marker.installation})`);
 }
@@ -79,7 +86,9 @@ function judgeRenamed(
 function judgeUnmarked(facts: MarkerFacts): MarkerVerdict {
   const { name, identities, holdings } = facts;
   const known = identities.find((one) => one.name === name);
-  const advice = `mount its disk or correct the config; if the place is right: pg321 storage accept ${name}`;
+  const advice =
+    ownNameHint(facts) ??
+    `mount its disk or correct the config; if the place is right: pg321 storage accept ${name}`;
   if (known?.marked_at != null)
     return refused(
       name,
@@ -102,6 +111,16 @@ function judgeUnmarked(facts: MarkerFacts): MarkerVerdict {
   if (foreign !== undefined)
     return refused(name, `its place holds backups of another installation of pg321 (${foreign})`);
   return { verdict: "unmarked" };
+}
+
+/** A storage name means one place for all hosts with a catalog: this may be a second one. */
+export function ownNameHint({
+  name,
+  namesakes = [],
+}: Pick<MarkerFacts, "name" | "namesakes">): string | undefined {
+  const [host] = namesakes;
+  if (host === undefined) return undefined;
+  return `host "${host}" has a storage "${name}", too: give this one a name of its own if it is another place, "${name}-2" for example; if it is the same one, correct its address or mount its disk`;
 }
 
 /** Another storage that the catalog knows in this same place, and whose marker was found nowhere. */

@@ -4,6 +4,7 @@ import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { manifestKey } from "../copies/object-key.ts";
 import { readManifestText } from "../copies/stored-object.ts";
+import { ownershipOf } from "../ownership.ts";
 import type { Holdings } from "./marker-verdict.ts";
 
 /** How many of the newest copies are checked: somebody may have removed one of them. */
@@ -34,7 +35,10 @@ async function recordedIn(
 /** A name from before markers existed that is no longer in the config and whose newest copies are here. */
 async function formerNameOf(context: JobContext, storage: Storage): Promise<string | undefined> {
   const { catalog, clock, config } = context;
-  const configured = config.storage.map(({ name }) => name);
+  const { others } = await ownershipOf(context);
+  const configured = [...config.storage, ...others.flatMap(({ storages }) => storages)].map(
+    ({ name }) => name,
+  );
   const marked = (await catalog.identities.all()).map(({ name }) => name);
   const withCopies = (await catalog.overview.copyTotals(clock.now())).filter(({ copies }) => copies > 0);
   for (const name of new Set(withCopies.map((total) => total.storage))) {

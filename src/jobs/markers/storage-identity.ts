@@ -13,9 +13,10 @@ import { partsOf } from "../../stream/part.ts";
 import type { JobContext } from "../context.ts";
 import { discardUpload } from "../copies/removal.ts";
 import { watchedPut } from "../copies/watched-put.ts";
+import { ownershipOf } from "../ownership.ts";
 import { lookAtPlace, readMarker, type SeenPlace, sharedPlaceError } from "../shared-places.ts";
 import type { MarkerFacts, MarkerVerdict } from "./marker-verdict.ts";
-import { judgeMarker } from "./marker-verdict.ts";
+import { judgeMarker, ownNameHint } from "./marker-verdict.ts";
 import { holdingsOf } from "./storage-holdings.ts";
 
 /** A storage that has not answered by then is used as it is; later requests to it fail on their own. */
@@ -80,6 +81,11 @@ export async function acceptStorage(context: JobContext, storage: Storage): Prom
   const others = (await catalog.identities.all()).filter(({ name }) => name !== storage.name);
   const former = marker && others.find((one) => one.storage_id === marker.storage_id);
   if (former && isRefused) throw new Pg321Error("usage", now.reason.message, { hint: now.reason.hint ?? "" });
+  const namesakes = (await ownershipOf(context)).hostsWithStorage(storage.name);
+  const hint = ownNameHint({ name: storage.name, namesakes });
+  // Its records would be taken for those of this place. Hosts that share a bucket all see what is there.
+  if (isRefused && hint !== undefined && storage.settings.type === "local")
+    throw new Pg321Error("usage", now.reason.message, { hint });
   // A run goes on if it cannot write the marker of a fresh place; here the failure is the answer.
   const storageId = marker?.storage_id ?? (await writeMarker(context, storage, crypto.randomUUID(), signal));
   await catalog.identities.confirm(storage.name, storageId, clock.now().toISOString(), place?.[0] ?? null);
@@ -126,17 +132,32 @@ async function judge(
   const found = new Map(
     seen.flatMap(({ storage, marker }) => (marker ? [[storage.name, marker.storage_id]] : [])),
   );
-  const about: Omit<MarkerFacts, "name" | "place" | "marker"> = {
+  const { others, hostsWithStorage } = await ownershipOf(context);
+  const elsewhere = others.flatMap(({ storages }) => storages.map(({ name }) => name));
+  const about: Omit<MarkerFacts, "name" | "place" | "marker" | "namesakes" | "identities"> = {
     installation: context.installation,
-    identities,
     found,
     allAnswered: seen.every(({ error }) => error === undefined),
-    configured: context.config.storage.map(({ name }) => name),
+    configured: [...context.config.storage.map(({ name }) => name), ...elsewhere],
   };
   return Promise.all(
     seen.map(async ({ storage, marker, place, error }) => {
       if (error !== undefined || marker === undefined) return undefined;
-      const facts = { ...about, name: storage.name, place: place?.[0], marker: marker ?? undefined };
+      const { name, settings } = storage;
+      // The same path on two hosts is two places.
+      const known = identities.filter(
+        (one) =>
+          settings.type !== "local" ||
+          one.name === name ||
+          one.storage_id === marker?.storage_id ||
+          !elsewhere.includes(one.name),
+      );
+      const facts = {
+        ...about,
+        ...{ name, identities: known, namesakes: hostsWithStorage(name) },
+        place: place?.[0],
+        marker: marker ?? undefined,
+      };
       const isNew =
         marker === null && !identities.some((one) => one.name === storage.name && one.marked_at !== null);
       if (!isNew) return judgeMarker(facts);

@@ -6,6 +6,7 @@ import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { findBackup, refuseGlobals, storagesToRead } from "../copies/find-backup.ts";
 import { findDatabase } from "../copies/find-database.ts";
+import { ownershipOf } from "../ownership.ts";
 
 interface Wanted {
   /** Names of databases and ids of backups. */
@@ -25,8 +26,14 @@ export async function chooseBackups(
     good?.kind === "dump" && selects(server, database) ? [good] : [],
   );
   if (name !== undefined) return newestOf(await findDatabase(context, name), name, newest);
-  if (words.length === 0)
-    return newest.filter((one) => !restoreTestFor(context.config, one.server, one.database).excluded);
+  if (words.length === 0) {
+    const { owns } = await ownershipOf(context);
+    // A host without servers is there to test the backups of others.
+    const isOwn = (one: BackupRecord) => context.config.server.length === 0 || owns(one);
+    return newest.filter(
+      (one) => isOwn(one) && !restoreTestFor(context.config, one.server, one.database).excluded,
+    );
+  }
   const chosen = new Map<string, BackupRecord>();
   for (const word of words)
     for (const backup of await meantBy(context, word, newest)) chosen.set(backup.id, backup);

@@ -3,6 +3,7 @@ import type { BackupRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 import { manifestKey } from "../copies/object-key.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
+import { ownershipOf } from "../ownership.ts";
 import { storageNamed } from "../storages.ts";
 
 /**
@@ -12,10 +13,11 @@ import { storageNamed } from "../storages.ts";
  */
 export async function noteRemoved(given: JobContext): Promise<void> {
   const context = await recognizeStorages(given, "restore-test");
+  const { owns } = await ownershipOf(context);
   for (let isChanged = true; isChanged; ) {
     isChanged = false;
     for (const { good } of await context.catalog.overview.latestBackups(context.clock.now()))
-      if (good !== null && (await noteCopies(context, good))) isChanged = true;
+      if (good !== null && owns(good) && (await noteCopies(context, good))) isChanged = true;
   }
 }
 

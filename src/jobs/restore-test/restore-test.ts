@@ -34,8 +34,10 @@ export interface RestoreTestOptions {
 /** Adopts the backups in all storages; returns why a storage could not be read. */
 export type Adopt = (context: JobContext) => Promise<readonly { storage: string; error: string | null }[]>;
 
-/** The job's lease: tests share the disk space that one of them has checked. */
-const RESTORE_TEST_LEASE = "restore-test";
+/** The job's lease on this host: tests share the disk space that one of them has checked. */
+function leaseOfTests({ catalog, host }: Pick<JobContext, "catalog" | "host">): string {
+  return catalog.isShared ? `restore-test ${host}` : "restore-test";
+}
 
 /**
  * Restores the newest good backup of each database into a scratch database, checks it and drops it again. A copy that is
@@ -49,7 +51,7 @@ export async function runRestoreTests(
   const backups = await chooseBackups(context, { words, database, selects });
   await using lease = await holdLease(
     context.catalog,
-    { name: RESTORE_TEST_LEASE, runId: crypto.randomUUID(), host: context.host, pid: context.pid },
+    { name: leaseOfTests(context), runId: crypto.randomUUID(), host: context.host, pid: context.pid },
     { clock: context.clock, signal: context.signal },
   );
   const leased = underLease(context, lease);

@@ -9,6 +9,7 @@ import { clusterParent } from "../../postgres/cluster/throwaway.ts";
 import { inspectServer } from "../../postgres/inspect.ts";
 import { dropScratchDatabase, dropScratchRole } from "../../postgres/scratch/scratch-database.ts";
 import type { JobContext } from "../context.ts";
+import { ownershipOf } from "../ownership.ts";
 import { underWay } from "../record-run.ts";
 import { removeLeftDirectories } from "../temp-dir.ts";
 import type { TestPlace } from "./test-server.ts";
@@ -25,10 +26,11 @@ export async function sweepScratch(context: JobContext): Promise<number> {
   const { catalog, log, signal } = context;
   let dropped = 0;
   await sweepClusters(context);
+  const isOwn = await ownDatabases(context);
   for (const record of await catalog.scratchDatabases.all()) {
     signal.throwIfAborted();
     try {
-      if (await isInUse(context, record)) continue;
+      if (!isOwn(record) || (await isInUse(context, record))) continue;
       const place = testPlaces(context).find(({ key }) => key === record.server);
       if (place) dropped += await sweepOne(context, place, record);
       else await reportUnknownServer(context, record);
@@ -40,6 +42,17 @@ export async function sweepScratch(context: JobContext): Promise<number> {
     }
   }
   return dropped;
+}
+
+/** The newest runs that are searched for those which left a database. */
+const RUNS_MAX = 1_000;
+
+/** Beside other hosts with this catalog only those of this host's tests: nobody else knows whether their servers are reachable. */
+async function ownDatabases(context: JobContext): Promise<(record: ScratchDatabaseRecord) => boolean> {
+  const { catalog, host } = context;
+  if ((await ownershipOf(context)).others.length === 0) return () => true;
+  const own = await catalog.runs({ job: "restore-test", host, limit: RUNS_MAX });
+  return ({ run_id }) => own.some(({ id }) => id === run_id);
 }
 
 /** Only those that were left: the cluster of a test that another process makes now stays. */

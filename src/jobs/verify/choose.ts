@@ -5,6 +5,7 @@ import type { NamedDatabase } from "../../config/database-pattern.ts";
 import type { JobContext } from "../context.ts";
 import { LOOKED_FOR } from "../copies/damage.ts";
 import { findDatabase } from "../copies/find-database.ts";
+import { ownershipOf } from "../ownership.ts";
 import { byUrgency, type ChosenCopies, type VerifyLimit } from "./budget.ts";
 
 export interface VerifyChoice {
@@ -41,7 +42,9 @@ export async function chooseBackups(context: JobContext, choice: VerifyChoice): 
     return { ids, amount: amountText(context, await totals(context, named, choice.storage)) };
   }
   const latest = await context.catalog.overview.latestBackups(context.clock.now());
-  const newest = latest.flatMap(({ good }) => (good !== null && isOneOf(named, good) ? [good] : []));
+  const { owns } = await ownershipOf(context);
+  const isChosen = (one: BackupRecord) => isOneOf(named, one) && (named.length > 0 || owns(one));
+  const newest = latest.flatMap(({ good }) => (good !== null && isChosen(good) ? [good] : []));
   if (newest.length === 0)
     throw new Pg321Error(named.length > 0 ? "usage" : "verification", "there is no good backup to verify", {
       hint: "pg321 verify --all reads the others as well",

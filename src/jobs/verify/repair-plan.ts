@@ -8,6 +8,7 @@ import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { statusOf } from "../copies/backup-status.ts";
 import type { StoredBackup } from "../copies/steps.ts";
+import { ownershipOf, ownPages } from "../ownership.ts";
 import { backupStorages } from "../storages.ts";
 import type { PlannedCopy } from "./report.ts";
 
@@ -22,7 +23,7 @@ const NEVER_MADE: readonly CopyState[] = ["FAILED", "INTENDED"];
 /** States of copies that are or were good. A backup without any of them was never completed and cannot be repaired. */
 const ONCE_GOOD: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
 
-type PlanContext = Pick<JobContext, "catalog" | "clock" | "config" | "storages">;
+type PlanContext = Pick<JobContext, "catalog" | "clock" | "config" | "host" | "storages">;
 type Copies = readonly Pick<CopyRecord, "storage" | "state">[];
 
 /** A backup that lacks a copy, or whose status is out of date. */
@@ -33,7 +34,7 @@ export interface LackingBackup {
   needsWork: (status: BackupRecord["status"], copies: Copies) => boolean;
 }
 
-/** Every backup that repair has to work on, newest first. */
+/** Every backup of this host that repair has to work on, newest first. */
 export async function* lackingBackups(context: PlanContext): AsyncGenerator<LackingBackup> {
   const { catalog, clock, config, storages } = context;
   const direct = backupStorages(context);
@@ -43,7 +44,8 @@ export async function* lackingBackups(context: PlanContext): AsyncGenerator<Lack
     storages: direct.map(({ settings }) => settings),
   });
   // A backup becomes FAILED when it loses its last good copy: include it, so that this is reported.
-  for await (const outlines of catalog.outlines({ status: ["VERIFIED", "PARTIAL", "FAILED"] })) {
+  const all = catalog.outlines({ status: ["VERIFIED", "PARTIAL", "FAILED"] });
+  for await (const outlines of ownPages(await ownershipOf(context), all)) {
     for (const outline of outlines) {
       // Its copies have the bytes that were written: another copy would be no better.
       if (outline.unreadable !== null) continue;

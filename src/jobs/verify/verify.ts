@@ -8,6 +8,7 @@ import { readLockAgain } from "../copies/locks.ts";
 import { dateAgain } from "../copies/stored-object.ts";
 import { readBack } from "../load/read-copy.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
+import { ownershipOf } from "../ownership.ts";
 import { recordRun } from "../record-run.ts";
 import { storageNamed } from "../storages.ts";
 import { alertVerify } from "./alerts.ts";
@@ -39,7 +40,7 @@ const UNCHECKED = { segments_checked: false, archive_checked: false, archive_not
 
 /**
  * Reads back the whole copies of these backups, checks manifest, hash, every segment and the dump, and records the
- * results.
+ * results. Backups of another host are only read if a person named them.
  * Damage in one copy does not end the run. Backups that no longer exist are skipped. A scheduled run without any backup
  * is IDLE; otherwise it throws if there was no copy to check: code `usage` if backups or a storage were named, else
  * `verification`.
@@ -62,10 +63,11 @@ export async function runVerify(
     onBegin();
     let backups = 0;
     const budget = new Budget(limit);
+    const { owns } = await ownershipOf(context);
     for await (const one of chosen) {
       const { id, storage: place } = typeof one === "string" ? { id: one, storage: undefined } : one;
       const backup = await context.catalog.backup(id);
-      if (!backup) continue;
+      if (!backup || !(isPicked || owns(backup))) continue;
       backups++;
       for (const copy of await context.catalog.copies(backup.id)) {
         const storage = storageNamed(recognized, copy.storage);

@@ -57,8 +57,8 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
         await use().putCopy(copyRecord(backup, { storage: state, state }));
     }
     await use().insertBackup(backupRecord({ server, status: "RUNNING" }));
-    const { id, database, status, started_at } = kept;
-    const row = { id, server, database, status, started_at, ...held };
+    const { id, database, host, status, started_at } = kept;
+    const row = { id, server, database, host, status, started_at, ...held };
     const mine = (await retained(use())).filter((backup) => backup.server === server);
     for (const { copies } of mine) copies.sort((one, other) => (one.storage < other.storage ? -1 : 1));
     const copies = (["CONFIRMED", "DAMAGED", "MISSING"] as const).map((state) => ({
@@ -227,6 +227,7 @@ export function retainedGlobals(use: () => Catalog): void {
 }
 
 function emptyOf(backup: BackupRecord): EmptyBackup {
-  const { id, server, database, kind, started_at, dump_bytes, object_bytes, held_at, hold_until } = backup;
-  return { id, server, database, kind, started_at, dump_bytes, object_bytes, held_at, hold_until };
+  const { id, server, database, host, kind, started_at, dump_bytes, object_bytes, held_at, hold_until } =
+    backup;
+  return { id, server, database, host, kind, started_at, dump_bytes, object_bytes, held_at, hold_until };
 }

@@ -100,6 +100,7 @@ export function verification(make: MakeFixture): void {
       ]);
       expect(all[0]).toEqual({
         ...{ backup_id: first.id, storage: "r2", object_bytes: 7, server: "main", database: "app" },
+        host: null,
       });
       expect((await queued(catalog, at(20))).map(({ storage }) => storage)).toEqual(["r2", "disk", "disk"]);
     }));

@@ -16,6 +16,7 @@ const newestIds = (outcomes: string) => `SELECT id FROM (
 const LATEST = newestIds("'PASSED', 'FAILED'");
 const LATEST_PASSED = newestIds("'PASSED'");
 const PRUNE = `DELETE FROM restore_tests WHERE finished_at < $before
+  AND server NOT IN (SELECT value FROM json_each($servers))
   AND id NOT IN (${LATEST}) AND id NOT IN (${LATEST_PASSED})`;
 
 export class PostgresRestoreTests implements RestoreTests {
@@ -51,8 +52,9 @@ export class PostgresRestoreTests implements RestoreTests {
     return this.#do("list the restore tests", ({ rows }) => rows(BY_STORAGE, { server, database }));
   }
 
-  prune(before: string): Promise<number> {
-    return this.#do("remove old restore tests", ({ run }) => run(PRUNE, { before }));
+  prune(before: string, exceptServers: readonly string[] = []): Promise<number> {
+    const servers = JSON.stringify(exceptServers);
+    return this.#do("remove old restore tests", ({ run }) => run(PRUNE, { before, servers }));
   }
 
   #select(rest: string, values: Row): Promise<RestoreTestRecord[]> {

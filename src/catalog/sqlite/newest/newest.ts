@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { believedUntil } from "../../../base/newest-good.ts";
 import type { BackupRecord, RunRecord } from "../../records.ts";
+import { runsOf } from "../statements.ts";
 import { BACKUPS, fromRow, type Row, RUNS } from "../tables.ts";
 
 /**
@@ -38,16 +39,20 @@ export function newestBackup(
 
 export function newestRun(
   database: Database,
-  of: { job: string; outcome: string },
+  of: { job: string; outcome: string; host?: string },
   now: Date,
 ): RunRecord | undefined {
-  const row = newest(database, NEWEST_RUN, of, now);
+  const row = newest(database, runsOf(NEWEST_RUN, of.host), of, now);
   return row && fromRow(RUNS, row);
 }
 
 /** The newest by the time it was due. */
-export function newestRunOf(database: Database, schedule: string, now: Date): RunRecord | undefined {
-  const row = newest(database, NEWEST_RUN_OF_SCHEDULE, { schedule }, now);
+export function newestRunOf(
+  database: Database,
+  of: { schedule: string; host?: string },
+  now: Date,
+): RunRecord | undefined {
+  const row = newest(database, runsOf(NEWEST_RUN_OF_SCHEDULE, of.host), of, now);
   return row && fromRow(RUNS, row);
 }
 

@@ -19,6 +19,7 @@ export const BY_STORAGE: string = `SELECT storage, max(finished_at) AS finished_
   WHERE server = $server AND database = $database AND storage IS NOT NULL AND outcome <> 'ERROR'
   GROUP BY storage ORDER BY storage`;
 const PRUNE = `DELETE FROM restore_tests WHERE finished_at < $before
+  AND server NOT IN (SELECT value FROM json_each($servers))
   AND id NOT IN (${LATEST}) AND id NOT IN (${LATEST_PASSED})`;
 
 export class SqliteRestoreTests implements RestoreTests {
@@ -60,10 +61,11 @@ export class SqliteRestoreTests implements RestoreTests {
     );
   }
 
-  prune(before: string): Promise<number> {
+  prune(before: string, exceptServers: readonly string[] = []): Promise<number> {
+    const servers = JSON.stringify(exceptServers);
     return this.#do(
       "remove old restore tests",
-      () => this.#database.query<never, Row>(PRUNE).run({ before }).changes,
+      () => this.#database.query<never, Row>(PRUNE).run({ before, servers }).changes,
     );
   }
 

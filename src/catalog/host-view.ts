@@ -1,0 +1,36 @@
+import type { Config } from "../config/config.ts";
+import type { AlertScope, Catalog } from "./catalog.ts";
+import { boundTo } from "./fenced-catalog.ts";
+import type { Overview } from "./overview.ts";
+
+/**
+ * A catalog that hosts share, as one of them works with it: it sees the runs of its own schedules, and raises, resolves
+ * and sends its own alerts, whatever the others do. Backups are the same in every view: `jobs/ownership.ts` says whose they are.
+ */
+export function hostView(catalog: Catalog, scope: AlertScope): Catalog {
+  const { host } = scope;
+  const own: Partial<Catalog> = {
+    overview: overviewOf(catalog.overview, host),
+    changeAlert: (key, decide) => catalog.changeAlert(key, decide, scope),
+    alerts: (filter) => catalog.alerts({ ...filter, host }),
+    insertDeliveries: (records) => catalog.insertDeliveries(records, host),
+    deliveries: (filter) => catalog.deliveries({ ...filter, host }),
+  };
+  return new Proxy(catalog, { get: (_, name) => Reflect.get(own, name) ?? boundTo(catalog, name) });
+}
+
+/** The catalog as the host of this config works with it. */
+export function ownView(catalog: Catalog, { fleet }: Pick<Config, "fleet">): Catalog {
+  return catalog.isShared ? hostView(catalog, { host: fleet.host, isShared: () => false }) : catalog;
+}
+
+function overviewOf(overview: Overview, host: string): Overview {
+  const own: Partial<Overview> = {
+    // The name of a schedule has no slash before its first word.
+    seeSchedule: (name, pattern, at) => overview.seeSchedule(`${host}/${name}`, pattern, at),
+    lastScheduled: (schedule, until) => overview.lastScheduled(schedule, until, host),
+    latestRuns: (now) => overview.latestRuns(now, host),
+    scheduleRuns: (schedule, now) => overview.scheduleRuns(schedule, now, host),
+  };
+  return new Proxy(overview, { get: (_, name) => Reflect.get(own, name) ?? boundTo(overview, name) });
+}

@@ -2,7 +2,7 @@ import type { DeliveryContext } from "../alerts/alert-context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
-import { ownView } from "../catalog/host-view.ts";
+import { ownView } from "../catalog/fleet/host-view.ts";
 import { openCatalog, spoolOf } from "../catalog/open.ts";
 import type { RunRecord } from "../catalog/records.ts";
 import type { Config, UnusableTable } from "../config/config.ts";

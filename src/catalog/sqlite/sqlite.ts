@@ -4,14 +4,7 @@ import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import type { Log } from "../../base/log.ts";
-import type {
-  AlertChange,
-  AlertScope,
-  BackupFilter,
-  Catalog,
-  OthersHistory,
-  RetainedSnapshot,
-} from "../catalog.ts";
+import type { BackupFilter, Catalog, OthersHistory, RetainedSnapshot } from "../catalog.ts";
 import type { Fence } from "../fence.ts";
 import { isHeld } from "../lease.ts";
 import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "../outlines.ts";
@@ -29,7 +22,7 @@ import type {
 import type { Unwritable } from "../unwritable.ts";
 import { type Do, whileBusy } from "./busy.ts";
 import { changeAlert, insertDeliveries } from "./fleet/alerts.ts";
-import { fenced, requireLease, takeLease, tokenOf } from "./fleet/leases.ts";
+import { fenced, removeBackup, takeLease, tokenOf } from "./fleet/leases.ts";
 import { deleteOldHistory, pruningTombstones } from "./history.ts";
 import { newestBackup } from "./newest/newest.ts";
 import { type OpenedDatabase, openDatabase } from "./open.ts";
@@ -41,7 +34,6 @@ import {
   alertsOf,
   changeOf,
   equalTo,
-  type InsertVerb,
   idsFrom,
   insertion,
   ofHost,
@@ -122,7 +114,7 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   }
 
   insertBackup(record: BackupRecord, fence?: Fence): Promise<void> {
-    return this.#insert("INSERT", BACKUPS, record, fence);
+    return this.#insert(BACKUPS, record, fence);
   }
 
   updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>, fence?: Fence): Promise<void> {
@@ -170,16 +162,10 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   }
 
   removeBackup(tombstone: TombstoneRecord, fence?: Fence): Promise<void> {
-    const id = tombstone.backup_id;
-    const remove = this.#database.transaction(() => {
-      requireLease(this.#database, fence);
-      this.#run("DELETE FROM copies WHERE backup_id = $id", { id });
-      if (this.#run("DELETE FROM backups WHERE id = $id", { id }) !== 1)
-        throw new Pg321Error("storage", `catalog ${this.#path}: remove a backup: no record of ${id}`);
-      // A backup that was adopted again after its removal has a tombstone already.
-      this.#run(...insertion("INSERT OR REPLACE", TOMBSTONES, tombstone));
+    return this.#do("remove a backup", () => {
+      if (!removeBackup(this.#database, tombstone, fence))
+        throw this.#noRecord("remove a backup", tombstone.backup_id);
     });
-    return this.#do("remove a backup", () => remove.immediate());
   }
 
   tombstones(filter: Parameters<Catalog["tombstones"]>[0]): Promise<TombstoneRecord[]> {
@@ -235,7 +221,7 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   }
 
   insertRun(record: RunRecord): Promise<void> {
-    return this.#insert("INSERT", RUNS, record);
+    return this.#insert(RUNS, record);
   }
 
   updateRun(id: string, change: Partial<Omit<RunRecord, "id">>): Promise<void> {
@@ -247,11 +233,7 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return this.#select(RUNS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
   }
 
-  changeAlert(
-    key: string,
-    decide: (open: AlertRecord | undefined) => AlertChange | undefined,
-    scope?: AlertScope,
-  ): Promise<AlertRecord | undefined> {
+  changeAlert(...[key, decide, scope]: Parameters<Catalog["changeAlert"]>): Promise<AlertRecord | undefined> {
     return this.#do("change an alert", () => changeAlert(this.#database, key, decide, scope));
   }
 
@@ -319,8 +301,8 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     this.#database.close();
   }
 
-  #insert<R extends object>(verb: InsertVerb, table: Table<R>, record: R, fence?: Fence): Promise<void> {
-    const insert = () => void this.#run(...insertion(verb, table, record));
+  #insert<R extends object>(table: Table<R>, record: R, fence?: Fence): Promise<void> {
+    const insert = () => void this.#run(...insertion("INSERT", table, record));
     return this.#do(`insert into ${table.name}`, () => fenced(this.#database, fence, insert));
   }
 
@@ -334,7 +316,7 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     const update = () => {
       if (this.#run(...changing) === 1) return;
       const wanted = Object.values(key).join(" in ");
-      throw new Pg321Error("storage", `catalog ${this.#path}: update ${table.name}: no record of ${wanted}`);
+      throw this.#noRecord(`update ${table.name}`, wanted);
     };
     return this.#do(`update ${table.name}`, () => fenced(this.#database, fence, update));
   }
@@ -345,6 +327,10 @@ class SqliteCatalog extends SqliteParts implements Catalog {
         fromRow(table, row),
       ),
     );
+  }
+
+  #noRecord(doing: string, of: string): Pg321Error {
+    return new Pg321Error("storage", `catalog ${this.#path}: ${doing}: no record of ${of}`);
   }
 
   #run(sql: string, values: Row): number {

@@ -3,7 +3,7 @@ import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { HOUR_MS } from "../../base/limits.ts";
 import { createLog } from "../../base/log.ts";
 import { visibleData } from "../../base/text/visible.ts";
-import { ownView } from "../../catalog/host-view.ts";
+import { ownView } from "../../catalog/fleet/host-view.ts";
 import { openCatalog, spoolOf } from "../../catalog/open.ts";
 import type { Config } from "../../config/config.ts";
 import { loadHttpOnly, processSource } from "../../config/load.ts";

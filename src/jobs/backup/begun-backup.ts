@@ -1,6 +1,6 @@
 import { deadline } from "../../base/abort.ts";
 import { Pg321Error } from "../../base/errors.ts";
-import { underLease } from "../../catalog/fenced-catalog.ts";
+import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import type { Held } from "../../catalog/lease.ts";
 import type { BackupKind, BackupRecord, CopyRecord } from "../../catalog/records.ts";

@@ -1,7 +1,7 @@
 import { endGone } from "../../alerts/selection-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
-import { underLease } from "../../catalog/fenced-catalog.ts";
+import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord, TombstoneRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";

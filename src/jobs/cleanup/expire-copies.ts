@@ -1,7 +1,7 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { DAY_MS } from "../../base/limits.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
-import { underLease } from "../../catalog/fenced-catalog.ts";
+import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";

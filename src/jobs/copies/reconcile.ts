@@ -1,6 +1,6 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
-import { underLease } from "../../catalog/fenced-catalog.ts";
+import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { Manifest } from "../../sealed/manifest.ts";

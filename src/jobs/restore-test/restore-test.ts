@@ -1,6 +1,6 @@
 import { alertTests } from "../../alerts/restore-test-alerts.ts";
 import { type ErrorCode, messageOf, Pg321Error } from "../../base/errors.ts";
-import { underLease } from "../../catalog/fenced-catalog.ts";
+import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, RestoreTestRecord, RunOutcome, RunRecord } from "../../catalog/records.ts";

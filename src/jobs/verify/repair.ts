@@ -1,6 +1,6 @@
 import { hintOf, messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
-import { underLease } from "../../catalog/fenced-catalog.ts";
+import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { CopyRecord } from "../../catalog/records.ts";

@@ -5,9 +5,9 @@ import { DeleteObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import type { Sql } from "postgres";
 import { DAY_MS } from "../../../src/base/limits.ts";
 import type { BackupRecord } from "../../../src/catalog/records.ts";
+import { diskOf, stopped, TwoHosts } from "../../lab/machine/two-hosts.ts";
 import { rgw, type S3Lab } from "../../lab/servers/s3.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
-import { diskOf, stopped, TwoHosts } from "../../lab/two-hosts.ts";
 import {
   alertRecord,
   backupRecord,

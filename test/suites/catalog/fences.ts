@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { Fence } from "../../../src/catalog/fence.ts";
-import { fencedCatalog } from "../../../src/catalog/fenced-catalog.ts";
+import { fencedCatalog } from "../../../src/catalog/fleet/fenced-catalog.ts";
 import type { AlertRecord, LeaseHolder, RestoreTestRecord } from "../../../src/catalog/records.ts";
 import { alertRecord, backupRecord, copyRecord, deliveryRecord, ELSEWHERE } from "./records.ts";
 

@@ -1,12 +1,12 @@
 import { join } from "node:path";
-import { systemClock } from "../../src/base/clock.ts";
-import { Secret } from "../../src/base/secret.ts";
-import type { Catalog } from "../../src/catalog/catalog.ts";
-import { openCatalog } from "../../src/catalog/open.ts";
-import { Installation, localStorage, s3Storage } from "./installation.ts";
-import { type Running, watched } from "./machine/running.ts";
-import type { S3Address } from "./servers/s3.ts";
-import type { PostgresForTests } from "./servers/use-postgres.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { Secret } from "../../../src/base/secret.ts";
+import type { Catalog } from "../../../src/catalog/catalog.ts";
+import { openCatalog } from "../../../src/catalog/open.ts";
+import { Installation, localStorage, s3Storage } from "../installation.ts";
+import type { S3Address } from "../servers/s3.ts";
+import type { PostgresForTests } from "../servers/use-postgres.ts";
+import { type Running, watched } from "./running.ts";
 
 export interface HostOptions {
   server: string;

@@ -1,6 +1,6 @@
-import type { Catalog } from "./catalog.ts";
-import type { Fence } from "./fence.ts";
-import type { RestoreTests } from "./restore-tests.ts";
+import type { Catalog } from "../catalog.ts";
+import type { Fence } from "../fence.ts";
+import type { RestoreTests } from "../restore-tests.ts";
 
 /**
  * The same catalog, whose writes about backups are refused (code `locked`) once the lease is another run's. Of two

@@ -1,7 +1,7 @@
-import type { Config } from "../config/config.ts";
-import type { AlertScope, Catalog } from "./catalog.ts";
+import type { Config } from "../../config/config.ts";
+import type { AlertScope, Catalog } from "../catalog.ts";
+import type { Overview } from "../overview.ts";
 import { boundTo } from "./fenced-catalog.ts";
-import type { Overview } from "./overview.ts";
 
 /**
  * A catalog that hosts share, as one of them works with it: it sees the runs of its own schedules, and raises, resolves

@@ -52,7 +52,7 @@ export async function lookAtStorage(
   await using storage = await openStorage({ ...config, attempts: 1 }, { log: silentLog, clock });
   await storage.head("doctor/absent", signal);
   let isEmpty = true;
-  for await (const _first of storage.list("", signal)) {
+  for await (const _first of storage.list("", signal, { pageSize: 1 })) {
     isEmpty = false;
     break;
   }

@@ -11,6 +11,8 @@ import { ORPHANS_NAMED_MAX } from "./report.ts";
 export interface OrphanSearch extends OrphanCount {
   /** The first of them; without those that an earlier run found. */
   named: Orphan[];
+  /** All objects seen, also by an earlier run. */
+  listed: number;
   /** Where an earlier run had stopped, and when the search began; undefined if this run began it. */
   resumed: { afterKey: string; beganAt: string } | undefined;
 }
@@ -51,6 +53,7 @@ export async function searchOrphans(
     objects: position.orphans,
     bytes: position.orphan_bytes,
     named,
+    listed: position.listed,
     resumed,
   };
 }

@@ -52,7 +52,7 @@ async function formerNameOf(context: JobContext, storage: Storage): Promise<stri
 async function foreignIn(context: JobContext, storage: Storage): Promise<string | undefined> {
   const { installation, signal } = context;
   let listed = 0;
-  for await (const { key } of storage.list("", signal)) {
+  for await (const { key } of storage.list("", signal, { pageSize: LISTED_MAX + 1 })) {
     if (++listed > LISTED_MAX) return undefined;
     if (!key.endsWith(manifestKey(""))) continue;
     const named = installationIn(await textIn(storage, key.slice(0, -manifestKey("").length), signal));

@@ -11,9 +11,10 @@ export interface Walk {
   root: string;
   /** Runs one operation on it, with its time limit. */
   run: <T>(operation: () => Promise<T>) => Promise<T>;
+  /** How many names of a directory are kept and sorted at once. */
+  namesMax?: number;
 }
 
-/** Names that are kept and sorted at once. */
 const NAMES_MAX = 20_000;
 /** Files that are examined in one operation, one after the other: each may hang, and occupies a thread then. */
 const STATS_AT_ONCE = 50;
@@ -52,7 +53,7 @@ export async function* walk(
  * "a/b". `isAll`: there were no more when it was read.
  */
 async function nextNames(
-  { root, run }: Walk,
+  { root, run, namesMax = NAMES_MAX }: Walk,
   directory: string,
   { prefix, after }: { prefix: string; after: string },
   from: string,
@@ -64,8 +65,8 @@ async function nextNames(
     return compareKeys(name, after) > 0 || (isDirectory && after.startsWith(name));
   };
   const path = join(root, directory);
-  if (!(await run(() => isSmall(path)))) {
-    const chosen = new FirstNames(NAMES_MAX);
+  if (!(await run(() => isSmall(path, namesMax)))) {
+    const chosen = new FirstNames(namesMax);
     const isRead = await namesIn(path, run, (name) => {
       const key = directory + name;
       if (isWanted(key)) chosen.add(key);
@@ -88,9 +89,9 @@ async function nextNames(
  * Whether a directory cannot hold more names than may be kept at once. Every file system counts at least one for each
  * entry in a directory's size (zfs one, tmpfs 20, the others the name's bytes), or nothing (cifs and some of FUSE).
  */
-async function isSmall(path: string): Promise<boolean> {
+async function isSmall(path: string, namesMax: number): Promise<boolean> {
   const stats = await statsOrMissing(path);
-  return stats === undefined || (stats.size > 0 && stats.size <= NAMES_MAX);
+  return stats === undefined || (stats.size > 0 && stats.size <= namesMax);
 }
 
 function nameOf(entry: Dirent): string | undefined {

@@ -26,6 +26,7 @@ const ORPHANS = [
     .filter((n) => !hasRecord(n))
     .flatMap((n) => [keyOf(n), manifestKey(keyOf(n))]),
 ].toSorted();
+const LISTED = 2 * BACKUPS + STRAYS.length;
 const FOUND = { storage: STORAGE, objects: ORPHANS.length, bytes: ORPHANS.length };
 
 let directory: string;
@@ -93,7 +94,7 @@ const failsAfter = (last: number) =>
 
 test("a search sees every object once, and leaves no position", async () => {
   const { named, ...rest } = await search();
-  expect(rest).toEqual({ ...FOUND, resumed: undefined });
+  expect(rest).toEqual({ ...FOUND, listed: LISTED, resumed: undefined });
   expect(named.map(({ key }) => key)).toEqual(ORPHANS);
   expect(pages.length).toBe(3);
   expect(await position()).toBeUndefined();
@@ -112,7 +113,7 @@ test("a search that the storage cuts off fails, and the next one goes on there",
   answerPages(() => undefined);
   const { named, ...rest } = await search();
   const afterKey = kept?.after_key ?? "";
-  expect(rest).toEqual({ ...FOUND, resumed: { afterKey, beganAt: kept?.began_at ?? "" } });
+  expect(rest).toEqual({ ...FOUND, listed: LISTED, resumed: { afterKey, beganAt: kept?.began_at ?? "" } });
   expect(named.map(({ key }) => key)).toEqual(ORPHANS.filter((key) => key > afterKey));
   expect(pages[0]?.get("start-after")).toBe(afterKey);
   expect(pages.length).toBe(2);

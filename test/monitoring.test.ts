@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { YAML } from "bun";
 import { DATABASE_SERIES_MAX } from "../src/base/limits.ts";
 import { silentLog } from "../src/base/log.ts";
-import { METRICS, type MetricDefinition } from "../src/http/metrics/list.ts";
+import { ALL_METRICS, type MetricDefinition } from "../src/http/metrics/list.ts";
 import { renderMetrics } from "../src/http/metrics/metrics.ts";
 import type { StatusReport } from "../src/status/report.ts";
 import { freshReport, fullReport, NOW } from "./fixtures/status-report.ts";
@@ -38,7 +38,7 @@ interface Panel {
 
 const ROOT = join(import.meta.dir, "..");
 const MONITORING = join(ROOT, "monitoring");
-const DEFINITIONS: Record<string, MetricDefinition> = METRICS;
+const DEFINITIONS: Record<string, MetricDefinition> = ALL_METRICS;
 
 const rulesFile = await read("pg321.rules.yml");
 const caseFile = await read("pg321.rules.test.yml");

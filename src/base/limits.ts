@@ -61,6 +61,8 @@ export const DELIVERY_AGE_MS_MAX = 3 * DAY_MS;
 export const RECORD_AHEAD_MS_MAX = HOUR_MS;
 /** Series of single databases in one scrape; beyond it, the databases with the fewest problems are left out. */
 export const DATABASE_SERIES_MAX = 20_000;
+/** Hosts with series of their own in one scrape of the fleet; beyond it, hosts without a problem are left out. */
+export const FLEET_SERIES_HOSTS_MAX = 1_000;
 /** Answers of the daemon's endpoint that may be in memory at the same time; beyond it, clients get 503. */
 export const HTTP_REQUESTS_MAX = 64;
 /** Connections to it. For one more, the connection that has waited longest without a complete request is closed. */

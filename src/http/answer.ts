@@ -60,6 +60,15 @@ export function textAnswer(text: string, status = 200, headers: Record<string, s
   });
 }
 
+/** A page whose only style sheet has this hash. */
+export function pageAnswer(html: string, styleHash: string, status = 200): Response {
+  const headers = {
+    "content-type": "text/html; charset=utf-8",
+    "content-security-policy": pagePolicy(styleHash),
+  };
+  return new Response(html, { status, headers });
+}
+
 /** An error, in the format that the client accepts. */
 export function errorAnswer(
   request: { headers: Headers },

@@ -6,23 +6,13 @@ import { visibleData } from "../base/text/visible.ts";
 import type { HttpConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { fleetReport } from "../status/fleet/fleet.ts";
-import type { FleetReport } from "../status/fleet/report.ts";
-import { fleetText } from "../status/fleet/text.ts";
-import { fleetJson, fleetVerdict } from "../status/fleet/verdict.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
 import { statusReport } from "../status/status.ts";
 import { statusText } from "../status/text.ts";
-import { reportJson, type VerdictLevel, verdictOf } from "../status/verdict.ts";
-import {
-  errorAnswer,
-  FORMATS,
-  type Format,
-  formatOf,
-  jsonAnswer,
-  pagePolicy,
-  secured,
-  textAnswer,
-} from "./answer.ts";
+import { reportJson, verdictOf } from "../status/verdict.ts";
+import { errorAnswer, jsonAnswer, pageAnswer, secured, textAnswer } from "./answer.ts";
+import { statusAsked } from "./asked.ts";
+import { fleetRoutes } from "./fleet.ts";
 import { type Asked, refusalOf } from "./guard.ts";
 import { healthAnswer, readyAnswer } from "./health.ts";
 
@@ -67,19 +57,18 @@ export function httpAnswers(source: AppSource): Answer {
 
 function routes({ live, clock }: AppSource): Hono {
   const report = shared(() => inForce(live, (context) => statusReport(context, live)));
-  const fleet = shared(() => inForce(live, fleetReport));
   const app = new Hono();
+  // First: they leave requests without ?fleet=1 to the others.
+  fleetRoutes(
+    app,
+    shared(() => inForce(live, fleetReport)),
+  );
   app.get("/health", () => healthAnswer(live, clock));
   app.get("/ready", () => readyAnswer(live, clock));
   app.get("/status", async ({ req }) => {
-    const wanted = req.query("format");
-    const format = wanted === undefined ? formatOf(req.raw.headers) : FORMATS.find((one) => one === wanted);
-    if (format === undefined) return errorAnswer(req.raw, 400, `format must be one of ${FORMATS.join(", ")}`);
-    const failing = failingLevels(req.query("fail"));
-    if (failing === undefined) return errorAnswer(req.raw, 400, `fail must be one of ${FAIL_VALUES}`);
-    const about = fleetWanted(req.query("fleet"));
-    if (about === undefined) return errorAnswer(req.raw, 400, FLEET_VALUES);
-    if (about) return fleetAnswer(await fleet(), format, failing);
+    const asked = statusAsked(req);
+    if (asked instanceof Response) return asked;
+    const { format, failing } = asked;
     const shown = await report();
     const status = failing.includes(verdictOf(shown).level) ? 503 : 200;
     return format === "json"
@@ -100,23 +89,18 @@ function routes({ live, clock }: AppSource): Hono {
     const shown = await report();
     let status: 200 | 404 = 200;
     const html = await inForce(live, async (context) => {
+      const isShared = context.config.catalog.type === "postgres";
       if (query.backup !== null) {
         const found = await page.pageBackup(context, query.backup);
         status = found === undefined ? 404 : 200;
-        return page.renderBackup(shown, found, query);
+        return page.renderBackup(shown, found, query, isShared);
       }
       const history = await page.pageHistory(context, query);
       const series = await page.pageSeries(context.catalog, shown, query);
       const year = await page.pageYear(context.catalog, shown, query);
-      return page.inTurns(page.pageSteps({ report: shown, history, series, year, query }));
+      return page.inTurns(page.pageSteps({ report: shown, history, series, year, query, isShared }));
     });
-    return new Response(html, {
-      status,
-      headers: {
-        "content-type": "text/html; charset=utf-8",
-        "content-security-policy": pagePolicy(page.PAGE_STYLE_HASH),
-      },
-    });
+    return pageAnswer(html, page.PAGE_STYLE_HASH, status);
   });
   app.notFound(({ req }) =>
     errorAnswer(req.raw, 404, "not found; try /, /status, /metrics, /health or /ready"),
@@ -125,30 +109,6 @@ function routes({ live, clock }: AppSource): Hono {
     throw error;
   });
   return app;
-}
-
-const FLEET_VALUES = "fleet must be 1 (all hosts of the catalog) or 0";
-
-/** Whether an answer is to be about all hosts; undefined for an unknown value. */
-function fleetWanted(value: string | undefined): boolean | undefined {
-  if (value === undefined || value === "0") return false;
-  return value === "1" ? true : undefined;
-}
-
-function fleetAnswer(report: FleetReport, format: Format, failing: readonly VerdictLevel[]): Response {
-  const status = failing.includes(fleetVerdict(report).level) ? 503 : 200;
-  return format === "json"
-    ? jsonAnswer(fleetJson(report), status, { vary: "accept" })
-    : textAnswer(fleetText(visibleData(report)), status, { vary: "accept" });
-}
-
-const FAIL_VALUES = "1 (503 if the verdict is bad), warning (503 for a warning as well)";
-
-/** The verdicts that `?fail=` turns into a 503; undefined for an unknown value. */
-function failingLevels(value: string | undefined): readonly VerdictLevel[] | undefined {
-  if (value === undefined) return [];
-  if (value === "1") return ["bad"];
-  return value === "warning" ? ["warning", "bad"] : undefined;
 }
 
 /** Runs `work` with the context in force. If a reload closed that context meanwhile, runs it again with the new one. */

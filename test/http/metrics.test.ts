@@ -4,12 +4,14 @@ import { setImmediate } from "node:timers/promises";
 import { DATABASE_SERIES_MAX } from "../../src/base/limits.ts";
 import { createLog, silentLog } from "../../src/base/log.ts";
 import type { RunTotal } from "../../src/catalog/overview.ts";
+import { renderFleetMetrics } from "../../src/http/metrics/fleet.ts";
 import { METRICS } from "../../src/http/metrics/list.ts";
 import { METRICS_CONTENT_TYPE, metricsSource, renderMetrics } from "../../src/http/metrics/metrics.ts";
 import { openContext } from "../../src/jobs/context.ts";
 import { silentProgress } from "../../src/jobs/progress.ts";
 import type { StatusReport } from "../../src/status/report.ts";
 import { statusReport } from "../../src/status/status.ts";
+import { fleetOf } from "../fixtures/fleet-report.ts";
 import { ODD_NAMES } from "../fixtures/odd-names.ts";
 import * as made from "../fixtures/status-report.ts";
 import { World } from "../lab/data/made-up-world.ts";
@@ -203,6 +205,8 @@ describe("of a real catalog", () => {
 
     const text = await renderMetrics(await statusReport(context), await metricsSource(context));
     expect(await promtool(["check", "metrics"], { input: text })).toEqual({ exitCode: 0, output: "" });
+    const fleet = await renderFleetMetrics(fleetOf());
+    expect(await promtool(["check", "metrics"], { input: fleet })).toEqual({ exitCode: 0, output: "" });
     const found = scrapeOf(text);
     const record = await context.catalog.backup(newest);
     const of = (name: string, labels = {}) => valueIn(found, name, { database: "app", ...labels });

@@ -18,6 +18,7 @@ const DATABASE_STORAGE = ["server", "database", "storage"] as const;
 const MARK = ["server", "database", "rule"] as const;
 const STORAGE = ["storage"] as const;
 const NOTIFIER = ["notifier"] as const;
+const HOST = ["host"] as const;
 /** Not `job`: Prometheus sets that label on every series itself, and would rename ours. */
 const JOB = ["pg321_job"] as const;
 const SCHEDULE = ["schedule", "pg321_job"] as const;
@@ -276,6 +277,42 @@ export const METRICS = {
   process_start_time_seconds: gauge("When the daemon started.", []),
 } satisfies Record<string, MetricDefinition>;
 
-export type MetricName = keyof typeof METRICS;
+/**
+ * The metrics of all hosts of a shared catalog, which only `/metrics?fleet=1` exports: each host would repeat them. Labels are
+ * bounded by the number of hosts; `docs/metrics.md` lists these too.
+ */
+export const FLEET_METRICS = {
+  pg321_fleet_hosts: gauge("Hosts of the fleet, by the state of their daemon.", ["state"]),
+  pg321_fleet_databases: gauge("Databases of all hosts, by the state of their backups.", ["state"]),
+  pg321_fleet_alerts_open: gauge("Open alerts of all hosts, including acknowledged ones.", ["level"]),
+  pg321_fleet_hosts_left_out: gauge(
+    "Hosts whose series are omitted from this scrape because there are too many.",
+    [],
+  ),
+  pg321_fleet_host_info: gauge("Version of the host's daemon; always 1.", [...HOST, "version"]),
+  pg321_fleet_host_state: gauge("State of the host's daemon: 1 for the one it is in, 0 for the others.", [
+    ...HOST,
+    "state",
+  ]),
+  pg321_fleet_host_heartbeat_timestamp_seconds: gauge(
+    "When the host's daemon last recorded a heartbeat, by the clock of the catalog; absent if never.",
+    HOST,
+  ),
+  pg321_fleet_host_databases: gauge("Databases of the host, by the state of their backups.", [
+    ...HOST,
+    "state",
+  ]),
+  pg321_fleet_host_oldest_success_timestamp_seconds: gauge(
+    "The oldest of the newest good backups of the host's databases; absent if none has one.",
+    HOST,
+  ),
+  pg321_fleet_host_marks_lost: gauge("Lost marks of 3-2-1-1-0 of the host's databases.", HOST),
+} satisfies Record<string, MetricDefinition>;
+
+const ALL = { ...METRICS, ...FLEET_METRICS };
+/** Every metric, in the order of a scrape. */
+export const ALL_METRICS: typeof ALL = ALL;
+
+export type MetricName = keyof typeof ALL;
 /** The labels of a metric, each with a value. */
-export type MetricLabels<N extends MetricName> = Record<(typeof METRICS)[N]["labels"][number], string>;
+export type MetricLabels<N extends MetricName> = Record<(typeof ALL)[N]["labels"][number], string>;

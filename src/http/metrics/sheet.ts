@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { Counter, Gauge, Registry } from "prom-client";
-import { METRICS, type MetricLabels, type MetricName } from "./list.ts";
+import { ALL_METRICS, type MetricLabels, type MetricName } from "./list.ts";
 
 /** The values of one scrape. Each scrape makes a new sheet, so that series of removed things disappear. */
 export class MetricSheet {
@@ -31,7 +31,7 @@ export class MetricSheet {
   /** The sheet in the Prometheus text format. Gives the event loop a turn between two metrics. */
   async text(): Promise<string> {
     const parts: string[] = [];
-    for (const name of Object.keys(METRICS)) {
+    for (const name of Object.keys(ALL_METRICS)) {
       if (!this.#metrics.has(name as MetricName)) continue;
       parts.push(await this.#registry.getSingleMetricAsString(name));
       await setImmediate();
@@ -40,7 +40,7 @@ export class MetricSheet {
   }
 
   #add(name: MetricName): Counter | Gauge {
-    const { type, help, labels } = METRICS[name];
+    const { type, help, labels } = ALL_METRICS[name];
     const options = { name, help, labelNames: [...labels], registers: [this.#registry] };
     const metric = type === "counter" ? new Counter(options) : new Gauge(options);
     this.#metrics.set(name, metric);

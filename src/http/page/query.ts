@@ -8,6 +8,8 @@ export interface PageQuery {
   database: Pick<DatabaseStatus, "server" | "database"> | null;
   /** Only this backup: its id, or the beginning of one; null for the page of everything. */
   backup: string | null;
+  /** All hosts of the catalog, instead of this one. */
+  fleet: boolean;
   /** The browser reloads the page after this many seconds; null for never. */
   refresh_s: number | null;
 }
@@ -29,13 +31,15 @@ export function pageQuery(parameters: URLSearchParams): PageQuery {
     page: within(parameters.get("page"), 1, PAGE_MAX) ?? 1,
     database: hasDatabase ? { server, database: database.join("/") } : null,
     backup: parameters.get("backup")?.toLowerCase().slice(0, 36) || null,
+    fleet: parameters.get("fleet") === "1",
     refresh_s: within(parameters.get("refresh"), REFRESH_S_MIN, REFRESH_S_MAX),
   };
 }
 
 /** The address of the page with this query, relative to the page. */
-export function pageAddress({ page, database, backup, refresh_s }: PageQuery): string {
+export function pageAddress({ page, database, backup, fleet, refresh_s }: PageQuery): string {
   const parameters = new URLSearchParams();
+  if (fleet) parameters.set("fleet", "1");
   if (database !== null) parameters.set("database", `${database.server}/${database.database}`);
   if (backup !== null) parameters.set("backup", backup);
   if (page > 1) parameters.set("page", String(page));
@@ -45,7 +49,7 @@ export function pageAddress({ page, database, backup, refresh_s }: PageQuery): s
 
 /** The address of the page of one backup. */
 export function backupAddress({ refresh_s }: PageQuery, backup: string): string {
-  return pageAddress({ page: 1, database: null, backup, refresh_s });
+  return pageAddress({ page: 1, database: null, backup, fleet: false, refresh_s });
 }
 
 export function isSameDatabase(

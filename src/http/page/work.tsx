@@ -21,7 +21,7 @@ const ALERT_TONES: Readonly<Record<AlertStatus["level"], Tone>> = {
   WARNING: "warning",
   INFO: "quiet",
 };
-const OUTCOME_TONES: Readonly<Record<RunOutcome, Tone>> = {
+export const OUTCOME_TONES: Readonly<Record<RunOutcome, Tone>> = {
   OK: "good",
   PARTIAL: "warning",
   FAILED: "bad",

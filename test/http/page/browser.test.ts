@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { pagePolicy, secured } from "../../../src/http/answer.ts";
 import { PAGE_STYLE_HASH } from "../../../src/http/page/page.tsx";
 import type { StatusReport } from "../../../src/status/report.ts";
-import { backupPageOf, pageOf, yearOf } from "../../fixtures/page-input.ts";
+import { fleetOf } from "../../fixtures/fleet-report.ts";
+import { backupPageOf, fleetPageOf, pageOf, yearOf } from "../../fixtures/page-input.ts";
 import {
   database,
   freshReport,
@@ -30,6 +31,7 @@ const PAGES: Record<string, string> = {
     year: yearOf(freshReport()),
   }),
   "/backup": backupPageOf(fullReport()),
+  "/fleet": fleetPageOf(fleetOf()),
 };
 
 /** A job and a schedule with a long error that has no spaces. */

@@ -1,0 +1,47 @@
+import type { Hono, HonoRequest } from "hono";
+import { visibleData } from "../base/text/visible.ts";
+import type { FleetReport } from "../status/fleet/report.ts";
+import { fleetText } from "../status/fleet/text.ts";
+import { fleetJson, fleetVerdict } from "../status/fleet/verdict.ts";
+import { errorAnswer, jsonAnswer, pageAnswer, textAnswer } from "./answer.ts";
+import { statusAsked } from "./asked.ts";
+
+const FLEET_VALUES = "fleet must be 1 (all hosts of the catalog) or 0";
+
+/** Answers the requests with `?fleet=1`, which are about all hosts of the catalog; leaves others to the next routes. */
+export function fleetRoutes(app: Hono, report: () => Promise<FleetReport>): void {
+  app.get("/status", async ({ req }, next) => {
+    const refused = refusalOf(req);
+    if (refused || req.query("fleet") !== "1") return refused ?? (await next());
+    const asked = statusAsked(req);
+    if (asked instanceof Response) return asked;
+    const shown = await report();
+    const status = asked.failing.includes(fleetVerdict(shown).level) ? 503 : 200;
+    return asked.format === "json"
+      ? jsonAnswer(fleetJson(shown), status, { vary: "accept" })
+      : textAnswer(fleetText(visibleData(shown)), status, { vary: "accept" });
+  });
+  app.get("/metrics", async ({ req }, next) => {
+    const refused = refusalOf(req);
+    if (refused || req.query("fleet") !== "1") return refused ?? (await next());
+    const { METRICS_CONTENT_TYPE } = await import("./metrics/metrics.ts");
+    const { renderFleetMetrics } = await import("./metrics/fleet.ts");
+    const text = await renderFleetMetrics(await report());
+    return new Response(text, { headers: { "content-type": METRICS_CONTENT_TYPE } });
+  });
+  app.get("/", async ({ req }, next) => {
+    if (req.query("fleet") !== "1") return await next();
+    const { inTurns, PAGE_STYLE_HASH, pageQuery } = await import("./page/page.tsx");
+    const { fleetPageSteps } = await import("./page/fleet.tsx");
+    const query = pageQuery(new URL(req.url).searchParams);
+    return pageAnswer(await inTurns(fleetPageSteps(await report(), query)), PAGE_STYLE_HASH);
+  });
+}
+
+/** A page ignores values that it does not know; programs learn of their mistake. */
+function refusalOf(req: HonoRequest): Response | undefined {
+  const wanted = req.query("fleet");
+  return wanted === undefined || wanted === "0" || wanted === "1"
+    ? undefined
+    : errorAnswer(req.raw, 400, FLEET_VALUES);
+}

@@ -105,7 +105,7 @@ describe.each(PATHS)("%s", (path) => {
     const { page } = sight;
     expect(await page.evaluate<string>("document.doctype.name + document.compatMode")).toBe("htmlCSS1Compat");
     expect(await page.getAttribute("html", "lang")).toBe("en");
-    expect(await page.title()).toContain("pg321 on db1");
+    expect(await page.title()).toContain(path === "/fleet" ? "pg321 on all hosts" : "pg321 on db1");
     expect(await page.locator("h1").count()).toBe(1);
     expect(await page.locator("script, [style], [onclick], iframe, img, link").count()).toBe(0);
     const ids = await page.evaluate<string[]>("[...document.querySelectorAll('[id]')].map(({ id }) => id)");

@@ -1,5 +1,6 @@
 import postgres from "postgres";
 import { leftOut } from "../src/catalog/postgres/migration/latest-backups.ts";
+import { FILL_RETAINED } from "../src/catalog/postgres/migration/retained-backups.ts";
 import { latestOf } from "../src/catalog/sqlite/migration/latest-backups.ts";
 import { PLACES } from "../src/catalog/sqlite/statements.ts";
 import type { Shape } from "./catalog-shape.ts";
@@ -39,12 +40,13 @@ export async function fillPostgres(
       [firstId],
     );
     await sql.unsafe("SET session_replication_role = origin");
-    await sql.unsafe("TRUNCATE copy_totals, stored_months, latest_backups");
+    await sql.unsafe("TRUNCATE copy_totals, stored_months, latest_backups, retained_backups");
     await sql.unsafe(`INSERT INTO copy_totals
       SELECT server, database, storage, count(*), sum(coalesce(copies.object_bytes, 0)), max(started_at)
       FROM copies JOIN backups ON id = backup_id WHERE state = 'CONFIRMED' GROUP BY 1, 2, 3`);
     await sql.unsafe(`INSERT INTO latest_backups
       ${latestOf(`(${PLACES})`, leftOut)}`);
+    await sql.unsafe(FILL_RETAINED);
     await sql.unsafe("VACUUM ANALYZE");
   } finally {
     await sql.end();

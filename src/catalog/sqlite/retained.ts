@@ -4,7 +4,6 @@ import type { RetainedSnapshot } from "../catalog.ts";
 import type { RetainedBackupRecord } from "../records.ts";
 import { BUSY_TIMEOUT_MS, whileBusy } from "./busy.ts";
 import { catalogError } from "./errors.ts";
-import { PLACES } from "./statements.ts";
 
 const READING = "read the retained backups";
 const IS_STORED = `EXISTS (SELECT 1 FROM copies WHERE backup_id = dumps.id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING'))`;
@@ -20,7 +19,7 @@ const IS_FIRST = `NOT EXISTS (SELECT 1 FROM backups AS other
  * Whether globals are kept for a dump: of the same run, or, because a manifest names no run, the nearest before it. The
  * first of a server also serve the dumps from before.
  */
-export const IS_NEEDED: string = `kind = 'globals' AND (
+const IS_NEEDED = `(
     EXISTS (SELECT 1 FROM backups AS dumps WHERE run_id = backups.run_id AND server = backups.server
       AND kind = 'dump' AND ${IS_STORED})
     OR EXISTS (SELECT 1 FROM backups AS dumps INDEXED BY backups_by_time
@@ -28,23 +27,24 @@ export const IS_NEEDED: string = `kind = 'globals' AND (
         AND server = backups.server AND kind = 'dump' AND ${IS_STORED})
     OR (${IS_FIRST} AND EXISTS (SELECT 1 FROM backups AS dumps INDEXED BY backups_by_time
       WHERE started_at < backups.started_at AND server = backups.server AND kind = 'dump' AND ${IS_STORED})))`;
-/**
- * Reads the backups backwards by one index and the copies of each by another, so nothing is sorted and nothing
- * piles up. One statement for all of it: one for each backup would take three times as long.
- */
-const RETAINED = `SELECT id, host, status, started_at, held_at, hold_until, hold_reason, ${IS_NEEDED} AS needed,
-    storage, state, copies.object_bytes, confirmed_at, locked_until, lock_mode, lock_error, lock_place
-  FROM backups CROSS JOIN copies ON backup_id = id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING')
-  WHERE server = $server AND database = $database ORDER BY started_at DESC, id DESC`;
+/** In the order of the table's key, so nothing is sorted and nothing piles up. Both catalogs read it one row at a time. */
+export const RETAINED: string = `SELECT server, database, id, host, status, started_at, held_at, hold_until, hold_reason, copies,
+    kind = 'globals' AND (SELECT ${IS_NEEDED} FROM backups WHERE backups.id = retained_backups.id) AS needed
+  FROM retained_backups WHERE copies IS NOT NULL
+  ORDER BY server, database, started_at DESC, id DESC`;
 /** Backups read at once before other work gets its turn. */
 const BATCH = 250;
 
-interface Place extends Record<string, string> {
-  server: string;
-  database: string;
-}
-type Row = Omit<RetainedBackupRecord, "server" | "database" | "copies" | "is_needed"> &
-  RetainedBackupRecord["copies"][number] & { needed: 0 | 1 };
+export type RetainedRow = Omit<RetainedBackupRecord, "copies" | "is_needed"> & {
+  needed: 0 | 1 | boolean;
+  copies: string;
+};
+type Copy = RetainedBackupRecord["copies"][number];
+/** In the order of `COPY_VALUES` in `migration/retained-backups.ts`. */
+type CopyValues = [
+  ...[Copy["storage"], Copy["state"], Copy["object_bytes"], Copy["confirmed_at"]],
+  ...[Copy["locked_until"], Copy["lock_mode"], Copy["lock_error"], Copy["lock_place"]],
+];
 
 /**
  * Opens a snapshot of the catalog at `path`: a separate connection with one read transaction, which sees no later
@@ -75,31 +75,57 @@ export async function openRetained(path: string, clock: Clock): Promise<Retained
 async function* backupsIn(database: Database, path: string): AsyncGenerator<RetainedBackupRecord[]> {
   try {
     let batch: RetainedBackupRecord[] = [];
-    for (const place of database.query<Place, []>(PLACES).all()) {
-      // Not cached: a cached statement whose loop was left early would continue in the middle.
-      using rows = database.prepare<Row, Place>(RETAINED);
-      for (const row of rows.iterate(place)) {
-        const { id, host, status, started_at, held_at, hold_until, hold_reason, needed } = row;
-        let last = batch.at(-1);
-        if (last?.id !== id) {
-          if (batch.length >= BATCH) {
-            yield batch;
-            await new Promise((resolve) => setImmediate(resolve));
-            batch = [];
-          }
-          const { server, database } = place;
-          const facts = { id, server, database, host, status, started_at, held_at, hold_until, hold_reason };
-          last = { ...facts, ...(needed === 1 && { is_needed: true }), copies: [] };
-          batch.push(last);
-        }
-        const { storage, state, object_bytes, confirmed_at } = row;
-        const { locked_until, lock_mode, lock_error, lock_place } = row;
-        const lock = { locked_until, lock_mode, lock_error, lock_place };
-        last.copies.push({ storage, state, object_bytes, confirmed_at, ...lock });
+    // Not cached: a cached statement whose loop was left early would continue in the middle.
+    using rows = database.prepare<RetainedRow, []>(RETAINED);
+    for (const row of rows.iterate()) {
+      if (batch.length >= BATCH) {
+        yield batch;
+        await new Promise((resolve) => setImmediate(resolve));
+        batch = [];
       }
+      batch.push(retainedOf(row));
     }
     yield batch;
   } catch (error) {
     throw catalogError(path, READING, error);
   }
+}
+
+export function retainedOf(row: RetainedRow): RetainedBackupRecord {
+  const { id, server, database, host, status, started_at, held_at, hold_until, hold_reason } = row;
+  const copies = (JSON.parse(row.copies) as CopyValues[]).map(
+    ([
+      storage,
+      state,
+      object_bytes,
+      confirmed_at,
+      locked_until,
+      lock_mode,
+      lock_error,
+      lock_place,
+    ]): Copy => ({
+      storage,
+      state,
+      object_bytes,
+      confirmed_at,
+      locked_until,
+      lock_mode,
+      lock_error,
+      lock_place,
+    }),
+  );
+  const record: RetainedBackupRecord = {
+    id,
+    server,
+    database,
+    host,
+    status,
+    started_at,
+    held_at,
+    hold_until,
+    hold_reason,
+    copies,
+  };
+  if (row.needed) record.is_needed = true;
+  return record;
 }

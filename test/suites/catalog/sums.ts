@@ -3,7 +3,12 @@ import fc from "fast-check";
 import { isAhead, newestOf } from "../../../src/base/newest-good.ts";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { LatestBackups, Standing, StandingBackup } from "../../../src/catalog/overview.ts";
-import type { BackupRecord, BackupStatus, CopyState } from "../../../src/catalog/records.ts";
+import type {
+  BackupRecord,
+  BackupStatus,
+  CopyState,
+  RetainedBackupRecord,
+} from "../../../src/catalog/records.ts";
 import type { CatalogFixture } from "./conformance.ts";
 import { backupRecord, copyRecord, tombstoneOf } from "./records.ts";
 
@@ -68,6 +73,7 @@ const step = fc.oneof(
       storage: fc.constantFrom(...STORAGES),
       state,
       bytes,
+      locked_until: fc.constantFrom(null, at(9)),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), which }) },
@@ -76,6 +82,8 @@ const step = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant("status" as const),
       which,
+      held_at: fc.constantFrom(null, at(1)),
+      hold_reason: fc.constantFrom(null, 'why "so"'),
       status: fc.constantFrom(...STATUSES),
       facts: fc.constantFrom(null, { tables: 1 }, { left_out: { key: "part" } }),
     }),
@@ -92,8 +100,11 @@ async function take(catalog: Catalog, one: Step): Promise<void> {
   const backup = backups[one.which % Math.max(1, backups.length)];
   if (!backup) return;
   if (one.do === "remove") return catalog.removeBackup(tombstoneOf(backup));
-  if (one.do === "status") return catalog.updateBackup(backup.id, { status: one.status, facts: one.facts });
-  const change = { state: one.state, object_bytes: one.bytes };
+  if (one.do === "status") {
+    const { status, facts, held_at, hold_reason } = one;
+    return catalog.updateBackup(backup.id, { status, facts, held_at, hold_reason });
+  }
+  const change = { state: one.state, object_bytes: one.bytes, locked_until: one.locked_until };
   if (one.do === "put") return catalog.putCopy(copyRecord(backup, { storage: one.storage, ...change }));
   if ((await catalog.copies(backup.id)).some(({ storage }) => storage === one.storage))
     return catalog.updateCopy(backup.id, one.storage, change);
@@ -165,6 +176,42 @@ async function standingsOf(catalog: Catalog, latest: readonly LatestBackups[]): 
   return found;
 }
 
+async function retainedIn(catalog: Catalog): Promise<RetainedBackupRecord[]> {
+  await using snapshot = await catalog.retained();
+  return (await Array.fromAsync(snapshot.backups())).flat();
+}
+
+/** What retention's plan reads, from all records. */
+async function storedBackups(catalog: Catalog): Promise<RetainedBackupRecord[]> {
+  const found: RetainedBackupRecord[] = [];
+  for (const backup of await catalog.backups({})) {
+    const { id, server, database, host, status, started_at, held_at, hold_until, hold_reason } = backup;
+    const stored = (await catalog.copies(id)).filter(({ state }) =>
+      ["CONFIRMED", "DAMAGED", "MISSING"].includes(state),
+    );
+    const copies = stored.map(({ storage, state, object_bytes, confirmed_at, ...lock }) => {
+      const { locked_until, lock_mode, lock_error, lock_place } = lock;
+      return { storage, state, object_bytes, confirmed_at, locked_until, lock_mode, lock_error, lock_place };
+    });
+    if (copies.length > 0)
+      found.push({
+        id,
+        server,
+        database,
+        host,
+        status,
+        started_at,
+        held_at,
+        hold_until,
+        hold_reason,
+        copies,
+      });
+  }
+  // Each database newest first, as they came.
+  const place = ({ server, database }: RetainedBackupRecord) => `${server} ${database}`;
+  return found.toSorted((a, b) => (place(a) === place(b) ? 0 : place(a) < place(b) ? -1 : 1));
+}
+
 function sorted<V>(map: Map<string, V>): [string, V][] {
   return [...map].sort(([left], [right]) => (left < right ? -1 : 1));
 }
@@ -195,6 +242,7 @@ export function sums(make: MakeFixture): void {
             now.map(({ server, database, good, ended }) => [`${server} ${database}`, { good, ended }]),
           ).toEqual(latest);
           expect(await catalog.overview.standings(NOW)).toEqual(await standingsOf(catalog, now));
+          expect(await retainedIn(catalog)).toEqual(await storedBackups(catalog));
           seen.removed += (await catalog.tombstones({})).length;
           seen.emptied += totalsNow.length - held.length;
           for (const { server, database, good } of now)

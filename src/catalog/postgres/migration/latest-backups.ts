@@ -6,15 +6,10 @@ import {
   settleGood,
 } from "../../sqlite/migration/latest-backups.ts";
 import { PLACES } from "../../sqlite/statements.ts";
+import { triggerFunction } from "./trigger-function.ts";
 
 export const leftOut = (facts: string): string => `(${facts}::json -> 'left_out')::text`;
 const CHANGED = { id: "of_backup", server: "of_server", database: "of_database" };
-
-const triggerFunction = (name: string, body: string) => `
-  CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg321 AS $trigger$
-  BEGIN ${body}
-    RETURN NULL;
-  END $trigger$;`;
 
 /**
  * As in SQLite. The row of the place is locked before the backups are read, so that what is read includes the changes of

@@ -1,4 +1,5 @@
 import { LATEST_BACKUPS } from "./latest-backups.ts";
+import { RETAINED_BACKUPS } from "./retained-backups.ts";
 import { SPOOLS } from "./spools.ts";
 import { TOTALS } from "./totals.ts";
 
@@ -328,4 +329,5 @@ export const MIGRATIONS: readonly string[] = [
   SPOOLS,
   LISTINGS,
   LATEST_BACKUPS,
+  RETAINED_BACKUPS,
 ].map((sql) => sql.replace(/\bTEXT\b/g, TEXT));

@@ -1,16 +1,11 @@
+import { triggerFunction } from "./trigger-function.ts";
+
 /** The host's clock may be wrong, the server's is one for all. */
 const NOW = `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 const MONTH = "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM')";
 const OLDEST_MONTH = "to_char((clock_timestamp() AT TIME ZONE 'UTC') - interval '36 months', 'YYYY-MM')";
 /** A copy that a person interrupted is no error of its storage, nor one of a backup that ended for another reason. */
 const NO_FAILURES = `('interrupted by hand', 'ended by SIGINT', 'not stored: the backup ended before it was complete')`;
-
-/** A function for triggers on the rows of one table, whose statements find the tables whatever the session has set. */
-const triggerFunction = (name: string, body: string) => `
-  CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg321 AS $trigger$
-  BEGIN ${body}
-    RETURN NULL;
-  END $trigger$;`;
 
 /**
  * The tables of sums, and the triggers that keep them equal to the records. A trigger that changes a sum holds the lock

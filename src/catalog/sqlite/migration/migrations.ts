@@ -1,5 +1,6 @@
 import { FIRST_MIGRATIONS } from "./first-migrations.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
+import { RETAINED_BACKUPS } from "./retained-backups.ts";
 
 /** The copies read back on each day; a day without any has no row. */
 const COUNT_VERIFIED = `INSERT INTO verified_days
@@ -255,4 +256,5 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   LATEST_BACKUPS,
+  RETAINED_BACKUPS,
 ];

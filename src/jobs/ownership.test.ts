@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { HostRecord } from "../catalog/hosts.ts";
-import { ownership } from "./ownership.ts";
+import { ALONE, ownership } from "./ownership.ts";
 
 function hostRecord(host: string, servers: readonly string[], storages: readonly string[] = []): HostRecord {
   const at = "2026-11-23T00:00:00.000Z";
@@ -15,11 +15,17 @@ function hostRecord(host: string, servers: readonly string[], storages: readonly
 const named = (...servers: string[]) => servers.map((name) => ({ name }));
 const backup = (server: string, host: string | null) => ({ server, host });
 
-test("a host without others owns everything, whoever made it, also servers that its config no longer names", () => {
+test("in a file everything is the host's, whoever made it, also of servers that its config no longer names", () => {
+  for (const host of ["a", "gone", null])
+    for (const server of ["main", "old"]) expect(ALONE.owns(backup(server, host))).toBeTrue();
+});
+
+test("the only registered host leaves the backups that a forgotten host, or one without a daemon, has made of its own servers", () => {
   for (const registered of [[], [hostRecord("a", [])]]) {
     const { owns, ownsServer, hasServer, history } = ownership("a", named("main"), registered);
-    for (const host of ["a", "gone", null])
-      for (const server of ["main", "old"]) expect(owns(backup(server, host))).toBeTrue();
+    const makers = ["a", "forgotten", null];
+    expect(makers.map((host) => owns(backup("main", host)))).toEqual([true, true, true]);
+    expect(makers.map((host) => owns(backup("old", host)))).toEqual([true, false, true]);
     expect([ownsServer("old"), hasServer("old")]).toEqual([true, true]);
     expect(history).toEqual({ hosts: [], servers: [] });
   }

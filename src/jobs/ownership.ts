@@ -14,7 +14,8 @@ type Owned = Pick<BackupRecord, "server" | "host">;
 export interface Ownership {
   /**
    * Whether a backup is this host's: of a server that its config names and no other registered host names; otherwise one
-   * that it has made itself, unless the server is another host's alone. Of a server that several hosts name, backups
+   * that it has made itself, unless the server is another host's alone. The only registered host also owns those of
+   * which nobody knows the maker. Of a server that several hosts name, backups
    * that none of them has made (adopted, or of a host that was removed) are those of the first of them by name.
    */
   owns(backup: Owned): boolean;
@@ -38,17 +39,26 @@ const SILENT_MS = 10 * HEARTBEAT_MS;
 
 type Asking = Pick<JobContext, "catalog" | "clock" | "host"> & { config: Pick<Config, "server"> };
 
+/** Of a catalog in a file, which is only one host's: every record is its own, perhaps under its former name. */
+export const ALONE: Ownership = {
+  owns: () => true,
+  ownsServer: () => true,
+  hasServer: () => true,
+  hostsWithStorage: () => [],
+  others: [],
+  history: { hosts: [], servers: [] },
+};
+
 /** The ownership of now: hosts register, and are removed, at any time. */
 export async function ownershipOf({ catalog, clock, config, host }: Asking): Promise<Ownership> {
-  // A file is only one host's: a record there is its own, perhaps under its former name.
-  const registered = catalog.isShared ? await catalog.hosts.all() : [];
-  if (registered.length === 0) return ownership(host, config.server, []);
+  if (!catalog.isShared) return ALONE;
+  const registered = await catalog.hosts.all();
   const aliveSince = new Date((await catalog.leaseTime(clock)).getTime() - SILENT_MS).toISOString();
   const isAlive = (one: HostRecord) => one.stopped_at === null && one.heartbeat_at >= aliveSince;
   return ownership(host, config.server, registered, isAlive);
 }
 
-/** The rule, without I/O. `registered`: all hosts in the catalog; `isAlive`: whether the daemon of one shows signs of life. */
+/** The rule for a shared catalog, without I/O. `registered`: all hosts in the catalog; `isAlive`: whether the daemon of one shows signs of life. */
 export function ownership(
   host: string,
   servers: readonly { name: string }[],
@@ -69,9 +79,10 @@ export function ownership(
     others,
     ownsServer,
     owns({ server, host: maker }) {
-      if (others.length === 0) return true;
       const rivals = naming(server);
-      if (rivals.length === 0) return own.has(server) || maker === host;
+      // Also without others: one that was forgotten, or never had a daemon, has left backups to be kept by its rules.
+      if (rivals.length === 0)
+        return own.has(server) || maker === host || (maker === null && others.length === 0);
       if (!own.has(server)) return false;
       if (maker === host) return true;
       return !rivals.some((one) => one.host === maker) && isFirst(rivals);

@@ -4,6 +4,7 @@ import { rfc3339 } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { HOUR_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
+import { unreachableSince } from "../catalog/spool/reachable.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { reconcile } from "../jobs/copies/reconcile.ts";
 import type { ProgressListener } from "../jobs/progress.ts";
@@ -58,6 +59,8 @@ interface ActiveRun {
   hasBegun: boolean;
 }
 
+/** How often a run that waits for the catalog looks for it. */
+const OUTAGE_LOOK_MS = 5_000;
 /** The longest pause before a retry. */
 const RETRY_PAUSE_MS_MAX = HOUR_MS;
 
@@ -209,6 +212,7 @@ export class ActiveRuns {
     const { clock, log } = this.#options;
     const { schedule, ending } = run;
     const about = { schedule: schedule.name, due_at: rfc3339(run.dueAt) };
+    if (schedule.job !== "backup") await this.#untilReachable(run);
     const claim = await claimOf(this.#options.inForce().context, schedule);
     let isClaimed = true;
     await this.#withTurn(claim, ending.signal, async (context, turn) => {
@@ -235,6 +239,14 @@ export class ActiveRuns {
       log.info("a run has ended", { ...about, run_id: run.runId ?? undefined, outcome });
     });
     return isClaimed;
+  }
+
+  /** Only backups go on without the catalog; other jobs may remove copies, or must see all of them. */
+  async #untilReachable({ schedule, ending }: ActiveRun): Promise<void> {
+    const { clock, log, inForce } = this.#options;
+    const isAway = () => unreachableSince(inForce().context.catalog) !== undefined;
+    if (isAway()) log.info("a run waits until the catalog is reachable", { schedule: schedule.name });
+    while (isAway()) await clock.sleep(OUTAGE_LOOK_MS, ending.signal);
   }
 
   /** Repeats the rounds of a run until one succeeds or the retries are used up. Other runs get a turn in the pauses. */

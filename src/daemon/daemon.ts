@@ -15,6 +15,7 @@ import type { LiveDaemon } from "../status/live-daemon.ts";
 import type { DaemonStatus, ReloadStatus, RunningStatus } from "../status/report.ts";
 import { settleAndDeliver } from "../status/rule-changes.ts";
 import { ActiveRuns } from "./active-runs.ts";
+import { CatalogWatch } from "./catalog-watch.ts";
 import { ContextInForce } from "./context-in-force.ts";
 import { problemsOf, SCHEDULE_MS_MAX } from "./problems.ts";
 import { alertReload, mistakesIn, refuseFixedChange, warnOfClosedPaths } from "./reload.ts";
@@ -62,6 +63,7 @@ export class Daemon implements LiveDaemon {
   readonly #scheduler: Scheduler;
   readonly #runs: ActiveRuns;
   readonly #sightings = new StorageChecks();
+  readonly #catalogWatch: CatalogWatch;
   /** With the system clock, also in tests: the threads of this process cannot use another one. */
   readonly #pool: PoolWatch = new PoolWatch(systemClock);
   /** Aborted when the daemon begins to stop: nothing new may start. */
@@ -77,13 +79,13 @@ export class Daemon implements LiveDaemon {
   #delivering: Promise<void> | undefined;
   #deliveredAtMs = Number.NEGATIVE_INFINITY;
   #sentStatus = "";
-  #loggedCatalogError = "";
 
   private constructor(options: DaemonOptions, life: AbortController, context: JobContext) {
     const { clock, log, progress, config } = options;
     this.#options = options;
     this.#life = life;
     this.#inForce = new ContextInForce(context);
+    this.#catalogWatch = new CatalogWatch(options);
     this.#startedAt = clock.now();
     this.#startedAtMs = clock.monotonicMs();
     this.#scheduler = new Scheduler({
@@ -263,7 +265,7 @@ export class Daemon implements LiveDaemon {
   #onTick(): void {
     this.#pool.look();
     this.#sendStatus();
-    this.#logCatalogError();
+    this.#catalogWatch.look(this.context());
     if (this.#options.clock.monotonicMs() - this.#deliveredAtMs >= DELIVERY_PAUSE_MS) this.#deliver();
   }
 
@@ -317,15 +319,6 @@ export class Daemon implements LiveDaemon {
     if (status === this.#sentStatus) return;
     this.#sentStatus = status;
     this.#options.notify({ STATUS: status });
-  }
-
-  #logCatalogError(): void {
-    const { lease, log } = this.#options;
-    const failing = lease.trouble === undefined ? "" : messageOf(lease.trouble);
-    if (failing === this.#loggedCatalogError) return;
-    this.#loggedCatalogError = failing;
-    if (failing) log.error("the catalog cannot be written", { error: failing });
-    else log.info("the catalog can be written again");
   }
 
   async #warnOfClosedPaths(): Promise<void> {

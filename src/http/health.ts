@@ -2,7 +2,7 @@ import { unlessLate } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { HEALTH_MS_MAX } from "../base/limits.ts";
-import { plural } from "../base/text/amounts.ts";
+import { outageText } from "../status/catalog-outage.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
 import { jsonAnswer } from "./answer.ts";
 
@@ -21,10 +21,8 @@ export async function healthAnswer(live: Asked, clock: Clock): Promise<Response>
 }
 
 function degradations(live: Asked): string[] {
-  const spool = live.context().catalog.spool?.status();
-  if (spool === undefined || spool.unreachable_since === null) return [];
-  const waiting = `${plural(spool.waiting, "record")} ${spool.waiting === 1 ? "waits" : "wait"}`;
-  return [`the catalog is unreachable since ${spool.unreachable_since}: ${waiting}`];
+  const text = outageText(live.context().catalog.spool?.status());
+  return text === undefined ? [] : [text];
 }
 
 /** `/ready`: whether the daemon has started and is not stopping. */

@@ -7,6 +7,7 @@ import { runLeaseName } from "../catalog/database-lease.ts";
 import type { Held } from "../catalog/lease.ts";
 import { holdLease } from "../catalog/lease.ts";
 import type { RunOutcome, RunRecord } from "../catalog/records.ts";
+import { requireReachable } from "../catalog/spool/reachable.ts";
 import { CatalogUnwritableError } from "../catalog/unwritable.ts";
 import type { RunJob } from "../config/config.ts";
 import type { JobContext } from "./context.ts";
@@ -27,6 +28,9 @@ export interface RunScope {
 
 /** Records statistics while a run works; they stay in its record if it fails or is cut off. */
 export type Note = (statistics: Record<string, unknown>) => Promise<void>;
+
+/** The jobs that work without the catalog, if this host has a spool. */
+const GOES_ON: readonly RunJob[] = ["backup", "restore"];
 
 /** The ids of the runs that this process is working on. */
 export const underWay = new Set<string>();
@@ -53,6 +57,7 @@ export async function recordRun<S extends Record<string, unknown>>(
   scope: RunScope = {},
 ): Promise<{ run: RunRecord; statistics: S }> {
   const { catalog, clock } = context;
+  if (!GOES_ON.includes(job)) requireReachable(catalog, job);
   const run: RunRecord = {
     id: crypto.randomUUID(),
     job,

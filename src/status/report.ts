@@ -1,5 +1,6 @@
 import type { NoticeTotals } from "../catalog/overview.ts";
 import type { BackupStatus, RestoreTestOutcome, RunOutcome } from "../catalog/records.ts";
+import type { SpoolStatus } from "../catalog/spool/status.ts";
 import type { AlertLevel, Job, NotifyConfig, RunJob } from "../config/config.ts";
 import type { MarkState, RuleName } from "../rule/facts.ts";
 
@@ -31,6 +32,8 @@ export interface StatusReport {
   globals?: GlobalsStatus[];
   /** Open alerts, newest first. */
   alerts: AlertStatus[];
+  /** How this host's spool stands; null: the catalog has none. An older daemon does not report it. */
+  catalog?: SpoolStatus | null;
 }
 
 export interface RecoveryKitStatus {

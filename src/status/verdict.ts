@@ -6,6 +6,7 @@ import { plural } from "../base/text/amounts.ts";
 import { capital } from "../base/text/capital.ts";
 import { isEndedByHand } from "../base/text/states.ts";
 import { markName } from "../rule/words.ts";
+import { catalogProblems } from "./catalog-outage.ts";
 import { notifierProblems } from "./notifiers.ts";
 import { recoveryKitProblems } from "./recovery-kit.ts";
 import type { AlertStatus, DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
@@ -45,6 +46,7 @@ export function verdictOf(report: StatusReport): Verdict {
     ...alertProblems(report),
     ...notifierProblems(report),
     ...daemonProblems(report),
+    ...catalogProblems(report),
     ...recoveryKitProblems(report),
     ...globalsProblems(report),
   ].sort((left, right) => Number(right.level === "bad") - Number(left.level === "bad"));

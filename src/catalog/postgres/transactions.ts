@@ -39,6 +39,7 @@ const LOST_RETRY: RetryPolicy = { attempts: 5, delayMs: 200, delayMsMax: 2000 };
 const LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($words, 321))";
 
 /** With a spool a call must not wait long: the run behind it goes on without the catalog. */
+const SPOOLED_RETRY: RetryPolicy = { attempts: 3, delayMs: 100, delayMsMax: 500 };
 const SPOOLED_RETRY_MS = 5_000;
 
 /** The result of COMMIT is unknown, so nothing may be done twice. */
@@ -157,7 +158,7 @@ export class Transactions implements AsyncDisposable {
     const clock = this.#clock;
     const untilMs = this.#failsFast ? clock.monotonicMs() + SPOOLED_RETRY_MS : Number.POSITIVE_INFINITY;
     const isRetryable = (error: unknown) => isLost(error) && clock.monotonicMs() < untilMs;
-    return retry(LOST_RETRY, { clock, isRetryable }, operation);
+    return retry(this.#failsFast ? SPOOLED_RETRY : LOST_RETRY, { clock, isRetryable }, operation);
   }
 
   async #transact<T>(work: (transaction: Transaction) => Promise<T>, beginning: Beginning): Promise<T> {

@@ -77,6 +77,14 @@ export const METRICS = {
     "Whether the globals of the server have a recent good backup in every storage (1), or not (0).",
     ["server"],
   ),
+  pg321_catalog_unreachable: gauge(
+    "Whether the catalog in PostgreSQL is unreachable (1), or not (0); absent for a catalog of SQLite.",
+    [],
+  ),
+  pg321_catalog_waiting_records: gauge(
+    "Records in the spool of this host that wait for the catalog; absent for a catalog of SQLite.",
+    [],
+  ),
   pg321_databases: gauge("Databases to be backed up, by the state of their backups.", ["state"]),
   pg321_metrics_databases_left_out: gauge(
     "Databases whose series are omitted from this scrape because there are too many.",

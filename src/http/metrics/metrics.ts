@@ -84,6 +84,10 @@ function setInstallation(sheet: MetricSheet, report: StatusReport): void {
     sheet.set("pg321_recovery_kit_made_timestamp_seconds", {}, unixTime(made_at));
     sheet.set("pg321_recovery_kit_current", {}, is_current ? 1 : 0);
   }
+  if (report.catalog) {
+    sheet.set("pg321_catalog_unreachable", {}, report.catalog.unreachable_since === null ? 0 : 1);
+    sheet.set("pg321_catalog_waiting_records", {}, report.catalog.waiting);
+  }
   for (const level of ALERT_LEVELS) {
     const open = alerts.filter((alert) => alert.level === level);
     const unacknowledged = open.filter(({ acknowledged_at }) => acknowledged_at === null);

@@ -1,5 +1,6 @@
 import { HOUR_MS } from "../../base/limits.ts";
 import { awaitLease, holdLease } from "../../catalog/lease.ts";
+import { requireReachable } from "../../catalog/spool/reachable.ts";
 import type { JobContext } from "../context.ts";
 
 /** How long a cleanup waits for those of other hosts in its storages: each may delete many thousands of copies. */
@@ -16,6 +17,7 @@ export interface CleanupRight extends AsyncDisposable {
  */
 export async function holdCleanup(context: JobContext): Promise<CleanupRight> {
   const { catalog, clock, host, log, pid, signal } = context;
+  requireReachable(catalog, "cleanup");
   const runId = crypto.randomUUID();
   await using taken = new AsyncDisposableStack();
   const name = catalog.isShared ? `cleanup ${host}` : "cleanup";

@@ -1,5 +1,6 @@
 import { messageOf } from "../../base/errors.ts";
 import type { RunOutcome } from "../../catalog/records.ts";
+import { requireReachable } from "../../catalog/spool/reachable.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { CopyChecks } from "../copies/checks.ts";
@@ -13,7 +14,7 @@ import { recordRun } from "../record-run.ts";
 import { sweepScratch } from "../scratch/sweep.ts";
 import { adoptionOf } from "./adopt-orphans.ts";
 import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
-import { archiveGlobals, previewGlobals } from "./archive-globals.ts";
+import { archiveGlobals } from "./archive-globals.ts";
 import { holdCleanup } from "./cleanup-lease.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { orphansIn, settledKeys } from "./orphans.ts";
@@ -39,6 +40,7 @@ export async function previewCleanup(
   { confirm, adopt: isAdopting = false }: CleanupOptions,
 ): Promise<CleanupPreview> {
   const { clock } = context;
+  requireReachable(context.catalog, "cleanup");
   const startedAtMs = clock.monotonicMs();
   const tally = new CleanupTally(context.storages.map(({ name }) => name));
   if (isAdopting) await context.keys.trustedSigners();
@@ -60,7 +62,6 @@ export async function previewCleanup(
     databases.add(`${server}/${database}`),
   );
   tally.plan(plan);
-  await previewGlobals(context, decisionsOf(plan, snapshot), tally);
   tally.statistics.duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
   const all = opened.move();
   return {

@@ -4,6 +4,7 @@ import { leaseName } from "../../catalog/database-lease.ts";
 import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord, TombstoneRecord } from "../../catalog/records.ts";
+import { requireReachable } from "../../catalog/spool/reachable.ts";
 import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
 import { shortId } from "../copies/object-key.ts";
@@ -49,6 +50,7 @@ export async function deleteBackups(
   removedBy: TombstoneRecord["removed_by"],
 ): Promise<DeletionReport> {
   requireOwner(removedBy, given.config);
+  requireReachable(given.catalog, removedBy);
   const context = await recognizeStorages(given, "cleanup");
   // Read them again: the person may have taken long to confirm.
   const held: string[] = [];

@@ -3,6 +3,7 @@ import { leaseName } from "../../catalog/database-lease.ts";
 import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
+import { unreachableSince } from "../../catalog/spool/reachable.ts";
 import type { Manifest } from "../../sealed/manifest.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { closeRuns } from "../close-runs.ts";
@@ -136,6 +137,8 @@ async function completeOrRemove(
     await confirmIntended(context, backup, copy, storage, backup.object_bytes);
     return backup;
   }
+  // Another host may have settled the backup meanwhile; what it says is not known here.
+  if (unreachableSince(context.catalog) !== undefined) return backup;
   if (remainsLockedUntil(storage.settings, copy, context.clock.now()) !== undefined) return backup;
   try {
     await removeIntended(storage, copy, context.signal);

@@ -1,20 +1,26 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { MINUTE_MS } from "../../../src/base/limits.ts";
+import { DAY_MS, MINUTE_MS } from "../../../src/base/limits.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { Secret } from "../../../src/base/secret.ts";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
+import { ownView } from "../../../src/catalog/fleet/host-view.ts";
 import { openCatalog, spoolOf } from "../../../src/catalog/open.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { Daemon } from "../../../src/daemon/daemon.ts";
 import { holdDaemonLease } from "../../../src/daemon/daemon-lease.ts";
 import { healthAnswer } from "../../../src/http/health.ts";
+import { metricsSource, renderMetrics } from "../../../src/http/metrics/metrics.ts";
 import { silentProgress } from "../../../src/jobs/progress.ts";
+import { statusReport } from "../../../src/status/status.ts";
+import { verdictOf } from "../../../src/status/verdict.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
+import { keysIn } from "../../lab/leftovers.ts";
 import { JumpingClock } from "../../lab/machine/jumping-clock.ts";
-import { eventually } from "../../lab/machine/running.ts";
+import { eventually, watched } from "../../lab/machine/running.ts";
 import { type CommitRelay, startCommitRelay } from "../../lab/servers/commit-relay.ts";
+import { startFaultProxy } from "../../lab/servers/fault-proxy.ts";
 import { connectTo, disposable } from "../../lab/servers/postgres.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
@@ -37,11 +43,11 @@ interface Site {
   direct: () => Promise<Catalog>;
 }
 
-async function site(schedule: string): Promise<Site> {
+async function site(schedule: string, sourcePort = postgres.address.port): Promise<Site> {
   const direct = postgres.url(await postgres.createDatabase());
   const url = `${direct.replace(`:${postgres.address.port}/`, `:${relay.port}/`)}?sslmode=disable`;
   const installation = await Installation.make({
-    postgres: postgres.address,
+    postgres: { ...postgres.address, port: sourcePort },
     databases: [source],
     storages: (directory) => [localStorage("disk", directory)],
   });
@@ -94,6 +100,8 @@ test("an hour without the catalog and ten backups in it: the schedule goes on, a
   const place = await site("*/6 * * * *");
   await using _installation = place.installation;
   const clock = new JumpingClock();
+  // Half-way between two due times: each jump passes exactly one.
+  clock.jump(9 * MINUTE_MS - (clock.now().getTime() % (6 * MINUTE_MS)));
   await using host = await inProcess(place, clock);
   const { daemon, catalog } = host;
   const health = async (): Promise<{ status: string; reasons?: string[] }> =>
@@ -112,11 +120,23 @@ test("an hour without the catalog and ten backups in it: the schedule goes on, a
     status: "degraded",
     reasons: [expect.stringMatching(/^the catalog is unreachable since .*: \d+ records wait$/)],
   });
+  const report = await statusReport(daemon.context(), daemon);
+  expect(verdictOf(report).problems.map(({ text }) => text)).toContainEqual(
+    expect.stringMatching(/^the catalog is unreachable since .*: \d+ records wait$/),
+  );
+  expect(report.alerts.map(({ key }) => key)).toContain("catalog");
+  const metrics = await renderMetrics(report, await metricsSource(daemon.context()));
+  expect(metrics).toContain("pg321_catalog_unreachable 1\n");
+  expect(metrics).toMatch(/^pg321_catalog_waiting_records [1-9]\d*$/m);
   await using other = await place.direct();
   expect((await other.runs({ job: "backup", outcome: "OK" })).length).toBe(1);
   relay.pass();
   clock.jump(5_000);
   await eventually(async () => (await health()).status === "ok");
+  clock.jump(MINUTE_MS / 2);
+  await eventually(async () => (await catalog.alerts({ open: true, key: "catalog" })).length === 0);
+  const [alert] = await other.alerts({ key: "catalog" });
+  expect(alert).toMatchObject({ level: "WARNING", count: 1, resolved_at: expect.any(String) });
   const runs = (await other.runs({ job: "backup" })).reverse();
   expect(runs.map(({ outcome }) => outcome)).toEqual(Array(11).fill("OK"));
   expect(runs.map(({ started_at }) => started_at).toSorted()).toEqual(
@@ -134,4 +154,70 @@ test("an hour without the catalog and ten backups in it: the schedule goes on, a
     backups.slice(1).map(({ id }) => id),
   );
   expect((await other.overview.copyTotals(clock.now()))[0]?.copies).toBe(11);
+});
+
+test("a host that is killed in an outage starts without its catalog, and delivers everything later", async () => {
+  await using toSource = await startFaultProxy(postgres.address.port);
+  const place = await site("0 * * * *", toSource.port);
+  const { installation } = place;
+  await using _installation = installation;
+  const disk = { name: "disk", directory: join(installation.directory, "disk") };
+  await installation.backUp();
+  // The schedule is known since yesterday, so a daemon that starts now has missed a run.
+  {
+    const config = await loadConfig(installation.configFile, { env: {} });
+    const clock = new JumpingClock();
+    await using catalog = await openCatalog(config.catalog, { clock, spool: spoolOf(config) });
+    const yesterday = new Date(clock.now().getTime() - DAY_MS).toISOString();
+    await ownView(catalog, config).overview.seeSchedule("backup", `0 * * * * ${config.timezone}`, yesterday);
+  }
+  relay.cut();
+  toSource.stallAnswersAfter(20_000);
+  const first = watched(installation.start("run"));
+  await first.until(
+    "a dump stands still",
+    async () => toSource.isStalled() && (await keysIn(disk)).some((key) => key.endsWith(".tmp")),
+  );
+  first.kill("SIGKILL");
+  await first.ended;
+  toSource.pass();
+
+  const second = watched(installation.start("run"));
+  await second.says("a run has ended");
+  const unix = join(installation.directory, "http.sock");
+  const health = await fetch("http://localhost/health", { unix });
+  expect([health.status, await health.json()]).toMatchObject([200, { status: "degraded" }]);
+  const status = await installation.ok("status");
+  expect(status.stdout).toContain("he catalog is unreachable since ");
+  // A person may back up as well, but not clean up.
+  await installation.backUp();
+  const cleanup = await installation.run("cleanup");
+  expect([cleanup.exitCode, cleanup.stderr]).toEqual([
+    13,
+    expect.stringContaining("cleanup waits for the catalog"),
+  ]);
+  second.kill("SIGKILL");
+  await second.ended;
+
+  relay.pass();
+  // The next command delivers; the remains of the killed run are removed by then.
+  await installation.backUp();
+  await using other = await place.direct();
+  const runs = (await other.runs({ job: "backup" })).map(({ schedule, outcome }) => [schedule, outcome]);
+  expect(runs.reverse()).toEqual([
+    [null, "OK"],
+    ["backup", "INTERRUPTED"],
+    ["backup", "OK"],
+    [null, "OK"],
+    [null, "OK"],
+  ]);
+  const backups = await other.backups({});
+  expect(backups.map(({ status: one }) => one).toSorted()).toEqual([
+    "INTERRUPTED",
+    ...Array(4).fill("VERIFIED"),
+  ]);
+  const confirmed = backups
+    .filter(({ status: one }) => one === "VERIFIED")
+    .map(({ object_key }) => object_key);
+  expect((await keysIn(disk)).filter((key) => !key.endsWith(".json"))).toEqual(confirmed.toSorted());
 });

@@ -1,0 +1,15 @@
+import { plural } from "../base/text/amounts.ts";
+import type { SpoolStatus } from "../catalog/spool/status.ts";
+import type { StatusReport } from "./report.ts";
+
+/** In a few words that the catalog is unreachable; undefined if it is not, or has no spool. */
+export function outageText(spool: SpoolStatus | null | undefined): string | undefined {
+  if (!spool?.unreachable_since) return undefined;
+  const wait = spool.waiting === 1 ? "waits" : "wait";
+  return `the catalog is unreachable since ${spool.unreachable_since}: ${plural(spool.waiting, "record")} ${wait}`;
+}
+
+export function catalogProblems({ catalog }: StatusReport): { level: "warning"; text: string }[] {
+  const text = outageText(catalog);
+  return text === undefined ? [] : [{ level: "warning", text }];
+}

@@ -139,10 +139,9 @@ async function dropUnknown({ catalog, clock, config }: DeliveryContext): Promise
   const known = new Set([...config.notify, ...config.unusable].map(({ name }) => name));
   const now = clock.now();
   const finished_at = now.toISOString();
-  const isShared = config.catalog.type === "postgres";
   for (const { id, notifier, created_at } of await catalog.deliveries({ state: "PENDING" })) {
     // Another host of the fleet may have this notifier, and sends the notice.
-    const isOfAnother = isShared && now.getTime() - Date.parse(created_at) < DELIVERY_AGE_MS_MAX;
+    const isOfAnother = catalog.isShared && now.getTime() - Date.parse(created_at) < DELIVERY_AGE_MS_MAX;
     if (known.has(notifier) || isOfAnother) continue;
     const error = `the config no longer has a notifier "${notifier}"`;
     await catalog.updateDelivery(id, { state: "FAILED", finished_at, error });

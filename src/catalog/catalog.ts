@@ -102,6 +102,8 @@ export interface BackupFilter {
 export interface Catalog extends AsyncDisposable {
   /** Whether several hosts may use it. */
   readonly isShared: boolean;
+  /** Of the view of one host: the catalog with what belongs to all of them. */
+  readonly whole?: Catalog;
   readonly overview: Overview;
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;

@@ -157,8 +157,8 @@ export interface Overview {
   storages(): Promise<StorageRecord[]>;
   /** In order of server, database and storage; only databases and storages that have, or had, a copy. */
   copyTotals(now: Date): Promise<CopyTotal[]>;
-  /** Since the catalog was created, including runs whose records were pruned. In order of job and outcome. */
-  runTotals(): Promise<RunTotal[]>;
+  /** Since the catalog was created, including runs whose records were pruned. In order of job and outcome. `host`: only its own. */
+  runTotals(host?: string): Promise<RunTotal[]>;
   /** For every database that has a backup, in order of server and name. */
   latestBackups(now: Date): Promise<LatestBackups[]>;
   /**
@@ -186,6 +186,6 @@ export interface Overview {
   /** For every job with a run that has ended, in order of job. */
   latestRuns(now: Date, host?: string): Promise<LatestRuns[]>;
   scheduleRuns(schedule: string, now: Date, host?: string): Promise<ScheduleRuns>;
-  /** "Last" is in the order in which the notices were queued. */
-  noticeTotals(notifier: string): Promise<NoticeTotals>;
+  /** "Last" is in the order in which the notices were queued. `host`: only notices that this host sends. */
+  noticeTotals(notifier: string, host?: string): Promise<NoticeTotals>;
 }

@@ -18,6 +18,7 @@ const LAST_BEAT_MS = 5_000;
 
 export interface HeartbeatOptions {
   live: Pick<LiveDaemon, "context" | "nextRuns" | "problems">;
+  /** With what belongs to all hosts. */
   catalog: Catalog;
   /** Once it is lost, another daemon may work under this host's name, and writes the record. */
   lease: Pick<Held, "signal">;
@@ -90,7 +91,7 @@ export class Heartbeat implements AsyncDisposable {
   async #watchOthers(): Promise<void> {
     const { live, catalog, clock } = this.#options;
     const context = live.context();
-    if (context.config.catalog.type === "sqlite") return;
+    if (!catalog.isShared) return;
     const nowMs = clock.monotonicMs();
     const isLate = nowMs - this.#recordedAtMs > 2 * HEARTBEAT_MS;
     this.#recordedAtMs = nowMs;
@@ -110,8 +111,7 @@ export class Heartbeat implements AsyncDisposable {
     this.#startedAt ??= now;
     const record = hostRecord(this.#options.live, { now, startedAt: this.#startedAt });
     await catalog.hosts.put({ ...record, problems, stopped_at: isLast ? now : null });
-    if (isFirst && this.#options.live.context().config.catalog.type === "sqlite")
-      await forgetOldNames(catalog, record.host, now);
+    if (isFirst && !catalog.isShared) await forgetOldNames(catalog, record.host, now);
   }
 }
 

@@ -89,7 +89,7 @@ function routes({ live, clock }: AppSource): Hono {
     const shown = await report();
     let status: 200 | 404 = 200;
     const html = await inForce(live, async (context) => {
-      const isShared = context.config.catalog.type === "postgres";
+      const { isShared } = context.catalog;
       if (query.backup !== null) {
         const found = await page.pageBackup(context, query.backup);
         status = found === undefined ? 404 : 200;

@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
+import type { Secret } from "../base/secret.ts";
+import { catalogPlace, parseCatalogUrl } from "../config/catalog-url.ts";
 import type { Config, StorageConfig } from "../config/config.ts";
 
 /**
  * Hex SHA-256 of the facts on which a recovery kit is built: where the storages are, which identities open the backups,
- * and whether these have several archives. If it changes, an older kit leads to the wrong place or key. It contains no secret.
+ * whether these have several archives, and where a catalog in PostgreSQL is. If it changes, an older kit leads to the wrong place or key. It contains no secret.
  */
-export function kitFingerprint({ storage, encryption, dump }: Config): string {
+export function kitFingerprint({ storage, encryption, dump, catalog }: Config): string {
   const { mode, recipients, identity_file, signing_key_file } = encryption;
   const facts = {
     storages: storage.map(placeFacts).sort((a, b) => (a.name < b.name ? -1 : 1)),
@@ -17,8 +19,15 @@ export function kitFingerprint({ storage, encryption, dump }: Config): string {
     },
     // Only if it is so: kits from before this was known stay up to date.
     ...(dump.jobs > 1 && { several_archives: true }),
+    ...(catalog.type === "postgres" && { catalog: placeOf(catalog.url) }),
   };
   return createHash("sha256").update(JSON.stringify(facts)).digest("hex");
+}
+
+/** The kit says how a catalog in PostgreSQL comes back. */
+function placeOf(text: Secret): string | null {
+  const url = parseCatalogUrl(text.reveal());
+  return url ? catalogPlace(url) : null;
 }
 
 function placeFacts(storage: StorageConfig): { name: string; place: readonly unknown[] } {

@@ -4,18 +4,18 @@ import type { JobContext } from "../jobs/context.ts";
 import type { RunningStatus } from "./report.ts";
 
 /**
- * The daemon's own runs, and running runs of other processes in the catalog: a run counts if its process is alive,
+ * The daemon's own runs, and running runs of other processes of this host in the catalog: a run counts if its process is alive,
  * or, if this host cannot see that process, if the run still holds a lease. Oldest first.
  */
 export async function runningStatuses(
-  { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
+  { catalog, clock, host }: Pick<JobContext, "catalog" | "clock" | "host">,
   own: readonly RunningStatus[],
 ): Promise<RunningStatus[]> {
   const known = new Set(own.map(({ run_id }) => run_id));
   const now = (await catalog.leaseTime(clock)).toISOString();
   const leases = await catalog.leases();
   const others = (await catalog.runs({ outcome: "RUNNING" })).filter((run) => {
-    if (known.has(run.id)) return false;
+    if (known.has(run.id) || (catalog.isShared && run.host !== host)) return false;
     const fate = fateOf(run);
     if (fate !== "unseen") return fate === "alive";
     return leases.some((lease) => lease.run_id === run.id && isHeld(lease, now));

@@ -1,10 +1,12 @@
 import { durationMs } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
+import type { CopyTotal } from "../catalog/overview.ts";
 import type { CopyRecord, RunRecord } from "../catalog/records.ts";
 import type { StorageConfig } from "../config/config.ts";
 import { RUN_JOBS } from "../config/config.ts";
 import { cronTimes } from "../config/cron.ts";
 import { remainsLockedUntil } from "../jobs/copies/remove-intended.ts";
+import { ownershipOf } from "../jobs/ownership.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import { type ProbeFacts, probesInForce, storageImmutability } from "../storage/immutability.ts";
 import { alertStatus } from "./alert-status.ts";
@@ -119,7 +121,12 @@ function runStatus(run: RunRecord): RunStatus {
   };
 }
 
-async function storageStatuses({ catalog, storages }: StatusSource, now: Date): Promise<StorageStatus[]> {
+/** Copies are those of the databases of this host: other hosts that use the storage report their own. */
+async function storageStatuses(source: StatusSource, now: Date): Promise<StorageStatus[]> {
+  const { catalog, storages, config } = source;
+  const { others } = await ownershipOf(source);
+  const names = new Set(config.server.map(({ name }) => name));
+  const isOwn = ({ server }: CopyTotal) => others.length === 0 || names.size === 0 || names.has(server);
   const seen = new Map((await catalog.overview.storages()).map((record) => [record.name, record]));
   const totals = await catalog.overview.copyTotals(now);
   const settings = storages.map((storage) => storage.settings);
@@ -129,9 +136,8 @@ async function storageStatuses({ catalog, storages }: StatusSource, now: Date): 
   return storages.map((storage) => {
     const { type: _type, ...location } = storage.describe();
     const record = seen.get(storage.name);
-    const own = totals.filter((total) => total.storage === storage.name);
-    const copies = own.reduce((sum, one) => sum + one.copies, 0);
-    const stored_bytes = own.reduce((sum, { bytes }) => sum + bytes, 0);
+    const all = totals.filter((total) => total.storage === storage.name);
+    const own = sumsOf(all.filter(isOwn));
     return {
       name: storage.name,
       type: storage.settings.type,
@@ -143,15 +149,22 @@ async function storageStatuses({ catalog, storages }: StatusSource, now: Date): 
       immutability: immutabilityStatus(storage.settings, probes.get(storage.name)),
       free_bytes: record?.free_bytes ?? null,
       total_bytes: record?.total_bytes ?? null,
-      copies,
-      stored_bytes,
-      coverage: coverageOf(storage.name, { copies, bytes: stored_bytes }),
+      copies: own.copies,
+      stored_bytes: own.bytes,
+      coverage: coverageOf(storage.name, sumsOf(all)),
       errors: record?.errors ?? 0,
       last_error: record?.last_error ?? null,
       last_error_at: record?.last_error_at ?? null,
       locked_remains_until: lockedRemainsUntil(storage.settings, intended, now),
     };
   });
+}
+
+function sumsOf(totals: readonly CopyTotal[]): { copies: number; bytes: number } {
+  return {
+    copies: totals.reduce((sum, one) => sum + one.copies, 0),
+    bytes: totals.reduce((sum, one) => sum + one.bytes, 0),
+  };
 }
 
 function lockedRemainsUntil(

@@ -87,6 +87,12 @@ test("a copied catalog goes on as one that was never copied: its sums count, its
     await catalog.putCopy(copyRecord(backup, { state: "CONFIRMED", object_bytes: 5 }));
     await catalog.recoveryKits.record({ made_at: "2026-01-05T00:00:00.000Z", fingerprint: "b" });
     const [total] = await catalog.overview.copyTotals(new Date());
+    await using plan = await catalog.retained();
+    const retained = (await Array.fromAsync(plan.backups())).flat();
+    expect(retained.map(({ id, copies }) => [id, copies.length])).toEqual([
+      [backup.id, 1],
+      [good.id, 1],
+    ]);
     const storages = (await catalog.overview.storages()).map(({ name, errors }) => [name, errors]);
     return { total, storages, kit: await catalog.recoveryKits.last() };
   };

@@ -84,6 +84,7 @@ export async function copyCatalog(request: CopyRequest): Promise<CopyReport> {
   const begun = await begunCopy(to, source, tables, work);
   if (begun === "changed") await target.clear(tables);
   const copied = await fill(source, target, tables, begun === "changed" ? new Map() : begun, work);
+  await derive(to, target, tables, work);
   const stored = await contentIn(to, tables, work);
   const different = copied.filter(({ sha256 }, index) => stored[index]?.sha256 !== sha256);
   if (different.length > 0) throw differsError(report.to, different, stored);
@@ -221,6 +222,24 @@ async function fill(
     contents.push(hash.content());
   }
   return contents;
+}
+
+/** Makes the table that is not copied, page by page of the backups that it is about. */
+async function derive(
+  to: CatalogConfig,
+  target: CopyTarget,
+  tables: readonly CopiedTable[],
+  { clock, signal }: CopyRequest,
+): Promise<void> {
+  await using copied = await readPlace(to, clock);
+  const backups = tables.find(({ name }) => name === "backups");
+  let after = "";
+  for await (const rows of copied && backups ? pagesOf(copied, backups) : []) {
+    signal.throwIfAborted();
+    const until = String(rows.at(-1)?.["id"]);
+    await target.derive(after, until);
+    after = until;
+  }
 }
 
 /** What the target holds, read back. */

@@ -38,8 +38,11 @@ export async function sharedTables(
   return inOrder((await place.tables()).filter(({ name }) => isShared || !OF_POSTGRES.includes(name)));
 }
 
+/** Made anew from the copied records: its key runs in two directions, so it cannot be read page by page. */
+export const DERIVED = "retained_backups";
+
 export function isCopied(table: string): boolean {
-  return !NOT_COPIED.includes(table) && !table.startsWith("sqlite_");
+  return table !== DERIVED && !NOT_COPIED.includes(table) && !table.startsWith("sqlite_");
 }
 
 function inOrder(tables: readonly CopiedTable[]): CopiedTable[] {
@@ -69,6 +72,8 @@ export interface CopyTarget extends AsyncDisposable {
   /** Records that a copy is under way, and turns off the triggers that keep sums: the sums are copied. */
   begin(mark: UnfinishedCopy): Promise<void>;
   insert(table: CopiedTable, rows: readonly Row[]): Promise<void>;
+  /** Fills `DERIVED` for backups whose ids are greater than the first and at most the second. */
+  derive(after: string, until: string): Promise<void>;
   /** Removes all rows of an unfinished copy, after its source has changed. */
   clear(tables: readonly CopiedTable[]): Promise<void>;
   /** Turns the triggers on again, lets the tokens of leases go on after this one, and removes the record of `begin`. */

@@ -3,6 +3,7 @@ import type { CatalogUrl } from "../../config/catalog-url.ts";
 import { catalogError } from "../postgres/errors.ts";
 import { refuseNewerSchema, schemaVersion, unfinishedCopy } from "../postgres/migration/migrate.ts";
 import { MIGRATIONS } from "../postgres/migration/migrations.ts";
+import { FILL_RETAINED_RANGE } from "../postgres/migration/retained-backups.ts";
 import { type Transaction, Transactions } from "../postgres/transactions.ts";
 import { UNFINISHED } from "../sqlite/migration/unfinished.ts";
 import type { Row } from "../sqlite/tables.ts";
@@ -10,6 +11,7 @@ import { sharedText } from "./content.ts";
 import {
   type CopiedTable,
   type CopyTarget,
+  DERIVED,
   isCopied,
   keyValues,
   POSITION,
@@ -25,9 +27,13 @@ const TABLES = `SELECT relname AS name FROM pg_class
   WHERE relnamespace = to_regnamespace('pg321') AND relkind IN ('r', 'p') ORDER BY relname`;
 const COLUMNS = `SELECT attname AS name FROM pg_attribute
   WHERE attrelid = ('pg321.' || $table)::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname`;
-const KEY = `SELECT attname AS name FROM pg_index, unnest(indkey) WITH ORDINALITY AS part (attnum, place)
-  JOIN pg_attribute AS a ON a.attnum = part.attnum
-  WHERE indrelid = ('pg321.' || $table)::regclass AND indisprimary AND attrelid = indrelid ORDER BY place`;
+/** Of the primary key, otherwise of the first unique index of columns only. */
+const KEY = `SELECT attname AS name FROM (
+    SELECT * FROM pg_index WHERE indrelid = ('pg321.' || $table)::regclass
+      AND indisunique AND indpred IS NULL AND indexprs IS NULL
+    ORDER BY indisprimary DESC, indexrelid LIMIT 1) AS one, unnest(indkey) WITH ORDINALITY AS part (number, place)
+  JOIN pg_attribute AS a ON a.attnum = part.number
+  WHERE attrelid = indrelid ORDER BY place`;
 
 /**
  * Opens a catalog in PostgreSQL for a copy, at one moment, in a session of its own; undefined if its database has none.
@@ -120,9 +126,12 @@ export async function fillPostgres(url: CatalogUrl, clock: Clock): Promise<CopyT
           },
         );
       }),
+    derive: (after, until) => act(async ({ run }) => void (await run(FILL_RETAINED_RANGE, { after, until }))),
     clear: (tables) =>
       act(({ script }) =>
-        script(`TRUNCATE ${tables.map(({ name }) => quoted(name)).join(", ")} RESTART IDENTITY`),
+        script(
+          `TRUNCATE ${[DERIVED, ...tables.map(({ name }) => quoted(name))].join(", ")} RESTART IDENTITY`,
+        ),
       ),
     finish: (token) =>
       act(async (transaction) => {

@@ -5,6 +5,7 @@ import { BUSY_TIMEOUT_MS, whileBusy } from "../sqlite/busy.ts";
 import { openConnection } from "../sqlite/connection.ts";
 import { pragma, refuseForeign } from "../sqlite/migration/migrate.ts";
 import { MIGRATIONS } from "../sqlite/migration/migrations.ts";
+import { FILL_RETAINED_RANGE } from "../sqlite/migration/retained-backups.ts";
 import { UNFINISHED, unfinishedCopy } from "../sqlite/migration/unfinished.ts";
 import { refuseNewerSqlite } from "../sqlite/migration/version.ts";
 import { refuseEmpty } from "../sqlite/open.ts";
@@ -12,6 +13,7 @@ import type { Row } from "../sqlite/tables.ts";
 import {
   type CopiedTable,
   type CopyTarget,
+  DERIVED,
   isCopied,
   keyValues,
   POSITION,
@@ -131,8 +133,10 @@ export async function fillSqlite(path: string, clock: Clock): Promise<CopyTarget
         for (const row of rows)
           statement.run(Object.fromEntries(columns.map((column) => [column, row[column] ?? null])));
       }),
+    derive: (after, until) => transact(() => void database.query(FILL_RETAINED_RANGE).run({ after, until })),
     clear: (tables) =>
       transact(() => {
+        database.run(`DELETE FROM ${DERIVED}`);
         for (const { name } of tables.toReversed()) database.run(`DELETE FROM ${quoted(name)}`);
       }),
     finish: (token) =>

@@ -10,6 +10,7 @@ import { boundTo } from "./fenced-catalog.ts";
 export function hostView(catalog: Catalog, scope: AlertScope): Catalog {
   const { host } = scope;
   const own: Partial<Catalog> = {
+    whole: catalog,
     overview: overviewOf(catalog.overview, host),
     changeAlert: (key, decide) => catalog.changeAlert(key, decide, scope),
     alerts: (filter) => catalog.alerts({ ...filter, host }),
@@ -29,6 +30,8 @@ function overviewOf(overview: Overview, host: string): Overview {
     // The name of a schedule has no slash before its first word.
     seeSchedule: (name, pattern, at) => overview.seeSchedule(`${host}/${name}`, pattern, at),
     lastScheduled: (schedule, until) => overview.lastScheduled(schedule, until, host),
+    runTotals: () => overview.runTotals(host),
+    noticeTotals: (notifier) => overview.noticeTotals(notifier, host),
     latestRuns: (now) => overview.latestRuns(now, host),
     scheduleRuns: (schedule, now) => overview.scheduleRuns(schedule, now, host),
   };

@@ -1,4 +1,5 @@
 import type { NoticeTotals } from "../overview.ts";
+import { given, noticesOf } from "../sqlite/statements.ts";
 import type { Row } from "../sqlite/tables.ts";
 import type { Transaction } from "./transactions.ts";
 
@@ -11,8 +12,14 @@ const GIVEN_UP = `SELECT count(*) AS given_up ${OF_NOTIFIER} 'FAILED' AND positi
 const WHY_GIVEN_UP = `SELECT error ${OF_NOTIFIER} 'FAILED' AND position > $after ORDER BY position DESC LIMIT 1`;
 
 /** See `Overview.noticeTotals`. */
-export async function noticeTotals({ rows }: Transaction, notifier: string): Promise<NoticeTotals> {
-  const row = async (sql: string, values: Row = {}) => (await rows(sql, { notifier, ...values }))[0];
+export async function noticeTotals(
+  { rows }: Transaction,
+  notifier: string,
+  host?: string,
+): Promise<NoticeTotals> {
+  const of = { notifier, ...given(host) };
+  const row = async (sql: string, values: Row = {}) =>
+    (await rows(noticesOf(sql, host), { ...of, ...values }))[0];
   const text = (value: Row[string] | undefined) =>
     value === null || value === undefined ? null : String(value);
   const waiting = await row(WAITING);

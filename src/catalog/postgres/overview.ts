@@ -26,7 +26,8 @@ import {
   newestFirst,
   RECENT_BACKUPS,
 } from "../sqlite/overview.ts";
-import { given, runsOf } from "../sqlite/statements.ts";
+import { given, RUN_TOTALS, runsOf } from "../sqlite/statements.ts";
+import type { Row } from "../sqlite/tables.ts";
 import { fromRow, RUNS } from "../sqlite/tables.ts";
 import { newestCopied, newestRun, newestRunOf } from "./newest.ts";
 import { noticeTotals } from "./notices.ts";
@@ -123,8 +124,8 @@ export class PostgresOverview implements Overview {
     return totals;
   }
 
-  runTotals(): Promise<RunTotal[]> {
-    return this.#read("totals of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
+  runTotals(host?: string): Promise<RunTotal[]> {
+    return this.#read("totals of runs", runsOf(RUN_TOTALS, host), given(host));
   }
 
   latestBackups(now: Date): Promise<LatestBackups[]> {
@@ -187,12 +188,12 @@ export class PostgresOverview implements Overview {
     });
   }
 
-  noticeTotals(notifier: string): Promise<NoticeTotals> {
-    return this.#do("read the totals of notices", (transaction) => noticeTotals(transaction, notifier));
+  noticeTotals(notifier: string, host?: string): Promise<NoticeTotals> {
+    return this.#do("read the totals of notices", (transaction) => noticeTotals(transaction, notifier, host));
   }
 
-  #read<R>(what: string, sql: string): Promise<R[]> {
-    return this.#do(`read ${what}`, ({ rows }) => rows<R>(sql));
+  #read<R>(what: string, sql: string, values: Row = {}): Promise<R[]> {
+    return this.#do(`read ${what}`, ({ rows }) => rows<R>(sql, values));
   }
 }
 

@@ -20,7 +20,9 @@ export interface Call {
 
 /** By the parts of a catalog; the methods of the catalog itself have the name "". */
 type Kinds = { "": Methods<Catalog> } & {
-  [P in Exclude<keyof Catalog, keyof Methods<Catalog> | "isShared" | "spool" | symbol>]: Methods<Catalog[P]>;
+  [P in Exclude<keyof Catalog, keyof Methods<Catalog> | "isShared" | "whole" | "spool" | symbol>]: Methods<
+    Catalog[P]
+  >;
 };
 
 /** Every method; the compiler demands one that is new. */

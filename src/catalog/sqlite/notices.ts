@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { NoticeTotals } from "../overview.ts";
+import { given, noticesOf } from "./statements.ts";
 import type { Row } from "./tables.ts";
 
 const OF_NOTIFIER = "FROM deliveries WHERE notifier = $notifier AND state =";
@@ -11,9 +12,10 @@ const GIVEN_UP = `SELECT count(*) AS given_up ${OF_NOTIFIER} 'FAILED' AND rowid 
 const WHY_GIVEN_UP = `SELECT error ${OF_NOTIFIER} 'FAILED' AND rowid > $after ORDER BY rowid DESC LIMIT 1`;
 
 /** See `Overview.noticeTotals`. */
-export function noticeTotals(database: Database, notifier: string): NoticeTotals {
+export function noticeTotals(database: Database, notifier: string, host?: string): NoticeTotals {
+  const of = { notifier, ...given(host) };
   const row = (sql: string, values: Row = {}) =>
-    database.query<Row, Row>(sql).get({ notifier, ...values }) ?? undefined;
+    database.query<Row, Row>(noticesOf(sql, host)).get({ ...of, ...values }) ?? undefined;
   const text = (value: Row[string] | undefined) =>
     value === null || value === undefined ? null : String(value);
   const waiting = row(WAITING);

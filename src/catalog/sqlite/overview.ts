@@ -21,7 +21,7 @@ import type { Do } from "./busy.ts";
 import { type LatestReader, latestBackups, standings } from "./newest/latest.ts";
 import { END_OF_TIME, newestCopied, newestRun, newestRunOf } from "./newest/newest.ts";
 import { noticeTotals } from "./notices.ts";
-import { given, runsOf } from "./statements.ts";
+import { given, RUN_TOTALS, runsOf } from "./statements.ts";
 import { fromRow, type Row, RUNS } from "./tables.ts";
 
 const SEE_SCHEDULE = `INSERT INTO schedules VALUES ($name, $pattern, $at)
@@ -118,8 +118,8 @@ export class SqliteOverview implements Overview {
     return totals;
   }
 
-  runTotals(): Promise<RunTotal[]> {
-    return this.#read("totals of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
+  runTotals(host?: string): Promise<RunTotal[]> {
+    return this.#read("totals of runs", runsOf(RUN_TOTALS, host), given(host));
   }
 
   latestBackups(now: Date): Promise<LatestBackups[]> {
@@ -170,8 +170,8 @@ export class SqliteOverview implements Overview {
     }));
   }
 
-  noticeTotals(notifier: string): Promise<NoticeTotals> {
-    return this.#do("read the totals of notices", () => noticeTotals(this.#database, notifier));
+  noticeTotals(notifier: string, host?: string): Promise<NoticeTotals> {
+    return this.#do("read the totals of notices", () => noticeTotals(this.#database, notifier, host));
   }
 
   #jobs(): RunJob[] {
@@ -186,8 +186,8 @@ export class SqliteOverview implements Overview {
     return ended === undefined ? [] : [{ job: of.job, ended, ok }];
   }
 
-  #read<R>(what: string, sql: string): Promise<R[]> {
-    return this.#do(`read ${what}`, () => this.#rows(sql, {}) as unknown as R[]);
+  #read<R>(what: string, sql: string, values: Row = {}): Promise<R[]> {
+    return this.#do(`read ${what}`, () => this.#rows(sql, values) as unknown as R[]);
   }
 
   #run(sql: string, values: Row): void {

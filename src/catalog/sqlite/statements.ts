@@ -126,7 +126,16 @@ export function runsOf(sql: string, host: string | undefined): string {
   return host === undefined ? sql : sql.replaceAll("WHERE ", "WHERE host = $host AND ");
 }
 
-/** The value of `runsOf`. */
+/** A statement about notices, only about those that one host sends if it is given. */
+export function noticesOf(sql: string, host: string | undefined): string {
+  return host === undefined ? sql : sql.replaceAll("WHERE ", "WHERE (host IS NULL OR host = $host) AND ");
+}
+
+/** Of the runs that have ended, by job and outcome. */
+export const RUN_TOTALS: string = `SELECT job, outcome, CAST(sum(runs) AS bigint) AS runs FROM run_totals
+  WHERE outcome <> 'RUNNING' GROUP BY job, outcome ORDER BY job, outcome`;
+
+/** The value of `runsOf` and `noticesOf`. */
 export function given(host: string | undefined): { host?: string } {
   return host === undefined ? {} : { host };
 }

@@ -9,6 +9,10 @@ import { type Target, targetKey } from "./targets.ts";
 /** Each dump needs a connection to look at the server, and then one for pg_dump, beside its snapshot's. */
 const CONNECTIONS_OF_A_DUMP = 2;
 
+const REPEATED = "the dump was repeated";
+/** Its hook failed at first, or another run had the database. */
+const LATER = "its backup could not begin together with theirs";
+
 /**
  * Snapshots of all databases of a server with `group = "consistent"`, taken within one moment: every session connects
  * first, then all take their snapshots at once. Each is kept open until its dump has it. All databases of a server have
@@ -18,9 +22,10 @@ export class GroupedSnapshots implements AsyncDisposable {
   readonly #snapshots = new Map<string, Snapshot>();
   /** Why the databases of a server were not dumped from one moment, by the server's name. */
   readonly #missed = new Map<string, string>();
-  /** The databases that have had a snapshot of the group, and those whose dump is of another moment than the others'. */
+  /** The databases that have had a snapshot of the group. */
   readonly #taken = new Set<string>();
-  readonly #apart = new Set<string>();
+  /** Why a database's dump is of another moment than the others'. */
+  readonly #apart = new Map<string, string>();
 
   /**
    * Throws only the signal's reason. `seen`: the databases of each server in this run and its earlier rounds. A round of
@@ -37,9 +42,12 @@ export class GroupedSnapshots implements AsyncDisposable {
       ({ server }) => server,
     );
     for (const [server, members] of groups) {
-      const all = new Set([...(seen.get(server.name) ?? []), ...members.map(targetKey)]);
+      const before = seen.get(server.name) ?? new Set();
+      const keys = members.map(targetKey);
+      const all = new Set([...before, ...keys]);
       seen.set(server.name, all);
-      if (members.length < all.size) for (const member of members) grouped.#apart.add(targetKey(member));
+      if (members.length < all.size)
+        for (const key of keys) grouped.#apart.set(key, before.has(key) ? REPEATED : LATER);
       if (members.length > 1) await grouped.#openGroup(context, server, members);
     }
     context.signal.throwIfAborted();
@@ -52,7 +60,7 @@ export class GroupedSnapshots implements AsyncDisposable {
     const snapshot = this.#snapshots.get(key);
     this.#snapshots.delete(key);
     if (snapshot) this.#taken.add(key);
-    else if (this.#taken.has(key)) this.#apart.add(key);
+    else if (this.#taken.has(key)) this.#apart.set(key, REPEATED);
     return snapshot;
   }
 
@@ -60,8 +68,7 @@ export class GroupedSnapshots implements AsyncDisposable {
   warningOf(target: Target): string | undefined {
     const { server, kind = "dump" } = target;
     if (kind !== "dump") return undefined;
-    const isApart = this.#apart.has(targetKey(target));
-    const why = this.#missed.get(server.name) ?? (isApart ? "the dump was repeated" : undefined);
+    const why = this.#missed.get(server.name) ?? this.#apart.get(targetKey(target));
     return why === undefined ? undefined : `not of one moment with the other databases of the server: ${why}`;
   }
 

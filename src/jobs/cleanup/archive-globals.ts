@@ -6,6 +6,7 @@ import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { BackupOutline } from "../../catalog/outlines.ts";
 import type { BackupRecord, CopyState } from "../../catalog/records.ts";
 import { archiveNames } from "../../config/database/settings.ts";
+import type { RetentionDecision } from "../../retention/plan.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
@@ -29,11 +30,55 @@ interface GlobalsOfServer {
  * as long as a dump needs them. A failure of one copy is recorded and does not stop the others.
  */
 export async function archiveGlobals(context: JobContext, runId: string, tally: CleanupTally): Promise<void> {
+  const silent = new Map<Storage, number>();
+  for (const { globals, archives } of await lackingGlobals(context, new Map()))
+    for (const to of archives) await archiveUnderLease({ context, runId, tally, silent }, globals, to);
+}
+
+/** Notes which globals a cleanup with these decisions would give to archives. Changes nothing. */
+export async function previewGlobals(
+  context: JobContext,
+  decisions: AsyncIterable<RetentionDecision[]>,
+  tally: CleanupTally,
+): Promise<void> {
+  const archiveOf = new Map(
+    context.config.storage.flatMap(({ name, expire }) =>
+      typeof expire === "object" ? [[name, expire.archive_to]] : [],
+    ),
+  );
+  if (archiveOf.size === 0) return;
+  const moving = new Map<string, Set<string>>();
+  for await (const batch of decisions)
+    for (const { action, backupId, storage } of batch) {
+      const archive = archiveOf.get(storage);
+      if (action !== "expire" || archive === undefined) continue;
+      moving.set(backupId, (moving.get(backupId) ?? new Set()).add(archive));
+    }
+  for (const { globals, archives } of await lackingGlobals(context, moving)) {
+    const key = (await context.catalog.backup(globals.id))?.object_key;
+    for (const { name } of archives)
+      if (key !== undefined)
+        tally.note(name, key, "would be archived too: dumps in this storage need these globals");
+  }
+}
+
+interface LackingGlobals {
+  globals: BackupOutline;
+  archives: Set<Storage>;
+}
+
+/** `moving`: by the backup's id, the archives that get a copy of it before. */
+async function lackingGlobals(
+  context: JobContext,
+  moving: ReadonlyMap<string, ReadonlySet<string>>,
+): Promise<Iterable<LackingGlobals>> {
   const { catalog, config } = context;
   const archives = archiveNames(config).flatMap((name) => storageNamed(context, name) ?? []);
-  if (archives.length === 0) return;
+  const missing = new Map<string, LackingGlobals>();
+  if (archives.length === 0) return [];
   const globals = await goodGlobals(context);
-  const missing = new Map<string, { globals: BackupOutline; archives: Set<Storage> }>();
+  const isIn = (backup: BackupOutline, { name }: Storage) =>
+    isStored(backup, name) || moving.get(backup.id)?.has(name) === true;
   const ownership = await ownershipOf(context);
   for await (const page of ownPages(ownership, catalog.outlines({ status: ["VERIFIED", "PARTIAL"] }))) {
     context.signal.throwIfAborted();
@@ -49,9 +94,7 @@ export async function archiveGlobals(context: JobContext, runId: string, tally: 
       }
     }
   }
-  const silent = new Map<Storage, number>();
-  for (const { globals: one, archives: all } of missing.values())
-    for (const to of all) await archiveUnderLease({ context, runId, tally, silent }, one, to);
+  return missing.values();
 }
 
 interface Archiving {
@@ -62,7 +105,7 @@ interface Archiving {
   silent: Map<Storage, number>;
 }
 
-function isIn({ copies }: BackupOutline, { name }: Storage): boolean {
+function isStored({ copies }: BackupOutline, name: string): boolean {
   return copies.some(({ storage, state }) => storage === name && STORED.includes(state));
 }
 

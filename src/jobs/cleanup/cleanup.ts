@@ -14,7 +14,7 @@ import { recordRun } from "../record-run.ts";
 import { sweepScratch } from "../scratch/sweep.ts";
 import { adoptionOf } from "./adopt-orphans.ts";
 import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
-import { archiveGlobals } from "./archive-globals.ts";
+import { archiveGlobals, previewGlobals } from "./archive-globals.ts";
 import { holdCleanup } from "./cleanup-lease.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { orphansIn, settledKeys } from "./orphans.ts";
@@ -62,6 +62,7 @@ export async function previewCleanup(
     databases.add(`${server}/${database}`),
   );
   tally.plan(plan);
+  await previewGlobals(context, decisionsOf(plan, snapshot), tally);
   tally.statistics.duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
   const all = opened.move();
   return {

@@ -1,7 +1,9 @@
 import { isGlobalsPlace } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { SealedBackups } from "../../catalog/recovery-kits.ts";
-import type { StorageConfig } from "../../config/config.ts";
+import { catalogPlace, parseCatalogUrl } from "../../config/catalog-url.ts";
+import type { Config, StorageConfig } from "../../config/config.ts";
+import { parseFacts } from "../../postgres/counts/facts.ts";
 import type { IdentityFacts } from "../../sealed/identity.ts";
 import { isPassphraseProtected, readIdentityFile } from "../../sealed/identity.ts";
 import type { JobContext } from "../context.ts";
@@ -34,6 +36,8 @@ export interface KitFacts {
   identities: readonly IdentityFacts[] | undefined;
   hasPassphrase: boolean;
   sealed: SealedBackups[];
+  /** The catalog, if it is in a PostgreSQL database. */
+  catalog: KitCatalog | undefined;
   /** The public half of this installation's signing key. */
   signer: string | undefined;
 }
@@ -78,13 +82,14 @@ export async function kitFacts(
       ? undefined
       : await readIdentityFile(identityText, encryption.identity_passphrase);
   const all = await kitBackups(context);
+  const databases = all.filter((one) => !isGlobalsPlace(one));
   return {
     madeAt: clock.now().toISOString(),
     host,
     installation,
     configFile: config.file,
     storages: config.storage.map((settings) => ({ settings, secrets: secrets.get(settings.name) ?? [] })),
-    databases: all.filter((one) => !isGlobalsPlace(one)),
+    databases,
     globals: all.filter(isGlobalsPlace),
     globalsWanted: config.server.filter(({ globals }) => globals).map(({ name }) => name),
     isEncrypted: encryption.mode === "age",
@@ -94,6 +99,7 @@ export async function kitFacts(
     identities: identity?.facts,
     hasPassphrase: isProtected || encryption.identity_passphrase !== undefined,
     sealed: await catalog.recoveryKits.sealedBackups(),
+    catalog: kitCatalog(config, databases),
     signer: keys.signingKey?.signer,
   };
 }
@@ -127,4 +133,50 @@ function signerOf({ manifest }: BackupRecord): string | undefined {
   if (manifest === null) return undefined;
   const { signer } = JSON.parse(manifest) as { signer?: unknown };
   return typeof signer === "string" ? signer : undefined;
+}
+
+/** A catalog that is kept in a PostgreSQL database. */
+export interface KitCatalog {
+  /** Where it is, without its login. */
+  place: string;
+  /** The role that owns it. */
+  user: string;
+  hasPassword: boolean;
+  database: string;
+  /** The newest good backup of its database by this installation; undefined if there is none. */
+  backup: KitBackup | undefined;
+  /** The name of the server, as the config has it, from which that backup was made. */
+  server: string | undefined;
+}
+
+const LOCAL = ["localhost", "127.0.0.1", "::1"];
+
+/** The catalog of the config, and its own backups; undefined if it is a file. */
+function kitCatalog({ catalog, server }: Config, databases: readonly KitDatabase[]): KitCatalog | undefined {
+  const url = catalog.type === "postgres" ? parseCatalogUrl(catalog.url.reveal()) : undefined;
+  if (!url) return undefined;
+  const hostOf = (host: string | undefined) =>
+    host === undefined || LOCAL.includes(host) || host.startsWith("/") ? "localhost" : host;
+  const isThere = (name: string) =>
+    server.some(
+      (one) =>
+        one.name === name &&
+        url.hosts.some(({ host, port }) => hostOf(host) === hostOf(one.host) && port === one.port),
+    );
+  const ofItsName = databases.filter(({ database }) => database === url.database);
+  // By its address, otherwise by its contents: a server may have several names.
+  const own = ofItsName.find((one) => isThere(one.server)) ?? ofItsName.find(holdsCatalog);
+  return {
+    place: catalogPlace(url),
+    user: url.user ?? "pg321",
+    hasPassword: url.password !== undefined,
+    database: url.database,
+    backup: own?.backups[0],
+    server: own?.server,
+  };
+}
+
+function holdsCatalog({ backups: [{ record }] }: KitDatabase): boolean {
+  const tables = parseFacts(record.facts)?.tables ?? [];
+  return tables.some(({ schema, name }) => schema === "pg321" && name === "schema_version");
 }

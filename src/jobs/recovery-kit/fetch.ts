@@ -77,6 +77,33 @@ export function listCommand(storage: S3StorageConfig, folder: string, variables:
   ];
 }
 
+/** A manifest is written after its object, so it belongs to a whole one; results of restore tests are no manifests. */
+const IS_MANIFEST = String.raw`\.dump(\.zst|\.gz)?(\.enc)?\.json$`;
+
+/** Fetches the newest backup in a folder and its manifest, whose name is then in `$manifest`. */
+export function newestCommands(
+  storage: StorageConfig,
+  folder: string,
+  variables: KeyVariables | undefined,
+): string[] {
+  const newest = `grep -E '${IS_MANIFEST}' | sort | tail -n 1)`;
+  if (storage.type === "local")
+    return [
+      `folder=${shellQuoted(`${storage.path}/${folder}`)}`,
+      `manifest=$(ls -1 "$folder" | ${newest}`,
+      'cp "$folder/$manifest" "$folder/$(basename "$manifest" .json)" .',
+    ];
+  const secrets = `AWS_ACCESS_KEY_ID="$${variables?.id}" AWS_SECRET_ACCESS_KEY="$${variables?.secret}"`;
+  return [
+    `folder=${shellQuoted(rcloneSource(storage, fullKey(storage.prefix, folder)))}`,
+    `manifest=$(${secrets} \\`,
+    `    rclone lsf "$folder" | ${newest}`,
+    'for name in "$manifest" "$(basename "$manifest" .json)"; do',
+    `    ${secrets} rclone copyto "$folder/$name" "$name"`,
+    "done",
+  ];
+}
+
 function rcloneSource(storage: S3StorageConfig, object: string): string {
   const { provider, endpoint, region, bucket, path_style } = storage;
   const options = [

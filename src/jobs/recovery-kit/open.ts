@@ -73,10 +73,7 @@ export function restoreCommands({ record }: KitBackup, database: string, mayHave
   const directory = directoryOf(record);
   return [
     `if [ -d ${directory} ]; then`,
-    ...streamsCommands(
-      directory,
-      shellQuoted(/^[a-z_][a-z0-9_]*$/.test(database) ? database : connectionString(database)),
-    ).map(indented),
+    ...streamsCommands(directory, databaseWord(database)).map(indented),
     "else",
     `    ${whole}`,
     "fi",
@@ -84,14 +81,26 @@ export function restoreCommands({ record }: KitBackup, database: string, mayHave
   ];
 }
 
+/** The name of a database for `-d`, quoted for a shell. */
+export function databaseWord(database: string): string {
+  return shellQuoted(/^[a-z_][a-z0-9_]*$/.test(database) ? database : connectionString(database));
+}
+
 export const ANALYZE = "runuser -l postgres -c 'vacuumdb --all --analyze-only --quiet'";
 
-/** Restores a directory of archives; each step only after the one before it. `database` is quoted for a shell. */
-export function streamsCommands(directory: string, database: string): string[] {
+/**
+ * Restores a directory of archives; each step only after the one before it. `database` is quoted for a shell; `isMade`: it
+ * exists already.
+ */
+export function streamsCommands(
+  directory: string,
+  database: string,
+  isMade = database === EVERYWHERE,
+): string[] {
   const restore = (options: string) => asPostgres(`pg_restore --exit-on-error ${options}`);
-  const create = database === EVERYWHERE ? "" : "--create ";
+  const create = isMade ? `-d ${database}` : "--create -d postgres";
   return [
-    `${restore(`${create}--section=pre-data -d postgres`)} < ${directory}/schema.dump && echo tables &&`,
+    `${restore(`${create} --section=pre-data`)} < ${directory}/schema.dump && echo tables &&`,
     `(for archive in ${directory}/data*.dump; do`,
     `    ${restore(`-d ${database}`)} < "$archive" || exit`,
     "done) && echo rows &&",
@@ -108,7 +117,7 @@ export function globalsCommands({ record }: KitBackup): string[] {
   return [`${asPostgres("psql -X -q -d postgres")} < ${plainOf(record)} && echo roles`];
 }
 
-function asPostgres(command: string): string {
+export function asPostgres(command: string): string {
   return `runuser -l postgres -c ${shellQuoted(command)}`;
 }
 

@@ -1,6 +1,7 @@
 import { plural } from "../../base/text/amounts.ts";
 import { VERSION } from "../../base/version.ts";
 import type { Block } from "./blocks.ts";
+import { catalogBlocks } from "./catalog-page.ts";
 import type { KitDatabase, KitFacts } from "./facts.ts";
 import { secretBlocks } from "./secrets-page.ts";
 import { databaseBlocks, globalsBlocks, newerBlocks, prepareBlocks } from "./steps-page.ts";
@@ -42,6 +43,7 @@ export function kitPage(facts: KitFacts): Block[] {
     {
       text: `With the pg321 executable and the export of the old host (\`pg321 export-keys\`), \`pg321 restore-host FILE\` puts config, credentials and keys back and finds the backups again. Without an export, the config was \`${facts.configFile}\`.`,
     },
+    ...catalogBlocks(facts),
   ];
 }
 

@@ -1,9 +1,11 @@
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import * as v from "valibot";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { ignoring } from "../../base/files/missing.ts";
 import type { ProcessIdentity } from "../../base/process/identity.ts";
 import { fateOf, isSameProcess, processIdentity } from "../../base/process/identity.ts";
+import { shellQuoted } from "../../base/text/shell.ts";
 
 /**
  * A file for each pause of a standby's replay, written before the pause and removed after it, so that a pause whose process
@@ -14,6 +16,8 @@ export interface PauseFile {
   server: string;
   /** Whether a dump may still need the pause. */
   isHeld: boolean;
+  /** Why the file cannot be read: then it is not known whether a dump needs the pause. */
+  problem?: string;
 }
 
 /** The pauses that this process needs, by path. */
@@ -21,6 +25,8 @@ const inForce = new Set<string>();
 /** The owner of a pause that cannot be seen from here (in another container) has ended it by then. */
 const UNSEEN_MARGIN_MS = 600_000;
 const ENDED = ".ended.json";
+/** The name of a file begins with that of its server, which has no dot. */
+const FILE_NAME = /^([^.]+)\.[0-9a-f-]{36}(\.ended)?\.json$/;
 
 const fileSchema = v.pipe(
   v.string(),
@@ -76,8 +82,9 @@ export function removePauseFile(path: string): Promise<void> {
 }
 
 /**
- * All files, in no order. A file that is none of ours is left alone. Throws if the directory or a file cannot be read: a
- * pause that cannot be seen must not count as none.
+ * All files, in no order. A file that is none of ours is left alone. One that cannot be read counts as a pause of its
+ * server, so that those of others can be ended. Throws if the directory cannot be read: a pause that cannot be seen must
+ * not count as none.
  */
 export async function pauseFiles(stateDir: string, now: Date): Promise<PauseFile[]> {
   const names = (await readdir(directoryIn(stateDir)).catch(ignoring("ENOENT"))) ?? [];
@@ -85,9 +92,29 @@ export async function pauseFiles(stateDir: string, now: Date): Promise<PauseFile
   return files.filter((file) => file !== undefined);
 }
 
+/** The files of one server. Throws if one of them cannot be read. */
+export async function pauseFilesOf(server: string, stateDir: string, now: Date): Promise<PauseFile[]> {
+  const own = (await pauseFiles(stateDir, now)).filter((file) => file.server === server);
+  for (const { path, problem } of own)
+    if (problem !== undefined)
+      throw new Pg321Error("storage", `${path}: ${problem}`, { hint: unreadableHint(path) });
+  return own;
+}
+
+/** What to do about a file that cannot be read. */
+export function unreadableHint(path: string): string {
+  return `if no dump of this standby runs: rm -r ${shellQuoted(path)}, then run: pg321 resume-replay`;
+}
+
 async function pauseFile(path: string, now: Date): Promise<PauseFile | undefined> {
   // Another process may just have ended the pause.
-  const text = await readFile(path, "utf8").catch(ignoring("ENOENT"));
+  let text: string | undefined;
+  try {
+    text = await readFile(path, "utf8").catch(ignoring("ENOENT"));
+  } catch (error) {
+    const [, of] = FILE_NAME.exec(basename(path)) ?? [];
+    return of === undefined ? undefined : { path, server: of, isHeld: true, problem: messageOf(error) };
+  }
   const parsed = v.safeParse(fileSchema, text);
   if (!parsed.success) return undefined;
   const { server, process, until_ms } = parsed.output;

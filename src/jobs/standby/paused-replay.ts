@@ -15,7 +15,14 @@ import {
   requestPause,
   resumeReplay,
 } from "../../postgres/standby.ts";
-import { addPauseFile, markEnded, pauseFiles, removePauseFile } from "./pause-files.ts";
+import {
+  addPauseFile,
+  markEnded,
+  pauseFiles,
+  pauseFilesOf,
+  removePauseFile,
+  unreadableHint,
+} from "./pause-files.ts";
 import { alertResumed, alertStillPaused } from "./replay-alert.ts";
 
 /** What the end of a pause needs: neither the catalog nor keys, which may be the reason for the end of pg321. */
@@ -124,8 +131,7 @@ function rightsHint(error: unknown, server: ServerConfig): string | undefined {
 }
 
 async function isOurs({ config, clock }: ReplayContext, { name }: ServerConfig): Promise<boolean> {
-  const files = await pauseFiles(config.state_dir, clock.now());
-  return files.some(({ server }) => server === name);
+  return (await pauseFilesOf(name, config.state_dir, clock.now())).length > 0;
 }
 
 /**
@@ -136,8 +142,7 @@ async function endPause(context: ReplayContext, server: ServerConfig, path: stri
   const { config, clock, log } = context;
   try {
     const ended = await markEnded(path);
-    const files = await pauseFiles(config.state_dir, clock.now());
-    const own = files.filter((file) => file.server === server.name);
+    const own = await pauseFilesOf(server.name, config.state_dir, clock.now());
     if (!own.some((file) => file.path === ended)) return true;
     if (!own.some((file) => file.path !== ended && file.isHeld)) {
       await resume(context, server);
@@ -187,7 +192,13 @@ export async function resumeLeft(context: ReplayContext): Promise<LeftPauses> {
     return undefined;
   });
   if (!files) return { ...count, failed: 1 };
-  for (const { path, server: name, isHeld } of files) {
+  for (const { path, server: name, isHeld, problem } of files) {
+    if (problem !== undefined) {
+      count.failed++;
+      const fields = { server: name, file: path, error: problem, hint: unreadableHint(path) };
+      log.error("the file about a paused standby cannot be read: its replay may still be paused", fields);
+      continue;
+    }
     if (isHeld) {
       count.held++;
       continue;

@@ -12,7 +12,8 @@ export type FleetSource = Pick<JobContext, "catalog" | "config" | "clock" | "hos
 
 /** All hosts and databases of the catalog: asks no host, no storage and no server. Rejects as `Catalog` does. */
 export async function fleetReport(source: FleetSource): Promise<FleetReport> {
-  const { catalog, config, clock, host, installation } = source;
+  const { config, clock, host, installation } = source;
+  const catalog = source.catalog.whole ?? source.catalog;
   const now = clock.now();
   const leaseNow = await catalog.leaseTime(clock);
   const hosts = await catalog.hosts.all();
@@ -32,7 +33,7 @@ export async function fleetReport(source: FleetSource): Promise<FleetReport> {
     installation,
     now: now.toISOString(),
     timezone: config.timezone,
-    catalog: { at: catalogText(config.catalog), is_shared: config.catalog.type === "postgres" },
+    catalog: { at: catalogText(config.catalog), is_shared: catalog.isShared },
     hosts: [...names].sort().map((name) => {
       const record = hosts.find((one) => one.host === name);
       const silentMs = config.fleet.silent_after_ms;

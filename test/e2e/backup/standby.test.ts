@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readdir, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { Sql } from "postgres";
 import { systemClock } from "../../../src/base/clock.ts";
 import { silentLog } from "../../../src/base/log.ts";
@@ -247,6 +247,37 @@ test("files about pauses that cannot be read do not count as none", async () => 
   } finally {
     await rm(directory);
   }
+});
+
+test("a file about the pause of one standby that cannot be read does not stop the end of another's pause", async () => {
+  await using context = await replayContext();
+  const { server } = context;
+  const { port } = server;
+  const pause = await PausedReplay.pause(context, server);
+  server.port = 1;
+  await pause?.[Symbol.asyncDispose]();
+  server.port = port;
+  const directory = join(installation.directory, "state", "paused-replay");
+  const unreadable = join(directory, `other.${crypto.randomUUID()}.json`);
+  await mkdir(unreadable);
+  try {
+    const { exitCode, stderr } = await installation.run("resume-replay");
+    expect(exitCode).toBe(10);
+    expect(stderr).toContain(unreadable);
+    expect([await replay(), await pauseFiles()]).toEqual(["not paused", [basename(unreadable)]]);
+    // Of the same standby it may be about a dump that still runs.
+    const again = await PausedReplay.pause(context, server);
+    const own = join(directory, `${server.name}.${crypto.randomUUID()}.json`);
+    await mkdir(own);
+    await again?.[Symbol.asyncDispose]();
+    expect(await replay()).toBe("paused");
+    await rm(own, { recursive: true });
+    expect(await resumeLeft({ ...context, alerts: context })).toEqual({ resumed: 1, failed: 1, held: 0 });
+    expect(await replay()).toBe("not paused");
+  } finally {
+    await rm(unreadable, { recursive: true });
+  }
+  expect(await resumeLeft({ ...context, alerts: context })).toEqual({ resumed: 0, failed: 0, held: 0 });
 });
 
 test("the replay is resumed although the catalog cannot be opened", async () => {

@@ -36,6 +36,15 @@ test("archived dumps take their globals along, which stay as long as a dump ther
   const { installation } = at;
   const old = await pairOf(at, 31);
   await pairOf(at, 0);
+  const preview = await at.cleanup("--dry-run");
+  expect(preview.notes).toEqual([
+    {
+      storage: "attic",
+      key: (await at.record(old.globals))?.object_key,
+      note: "would be archived too: dumps in this storage need these globals",
+    },
+  ]);
+  expect(await at.states(old.globals)).toBe("disk:CONFIRMED");
   const first = await at.cleanup();
   expect(first).toMatchObject({ exitCode: 0, storages: { disk: { archived: 1 } } });
   expect(first.notes).toMatchObject([
@@ -44,6 +53,7 @@ test("archived dumps take their globals along, which stay as long as a dump ther
   expect(await at.states(old.dump)).toBe("attic:CONFIRMED disk:DELETED");
   expect(await at.states(old.globals)).toBe("attic:CONFIRMED disk:CONFIRMED");
   expect((await at.record(old.globals))?.status).toBe("VERIFIED");
+  expect(await at.cleanup("--dry-run")).toMatchObject({ notes: [] });
   expect(await at.cleanup()).toMatchObject({ exitCode: 0, notes: [] });
 
   // Repair heals them there, and verification reads them.

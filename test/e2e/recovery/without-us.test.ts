@@ -11,6 +11,7 @@ import {
   startInstalledBox,
   startPostgresIn,
   UNPACKED,
+  unpack,
 } from "../../lab/machine/installed-box.ts";
 import type { SystemdBox } from "../../lab/machine/systemd-box.ts";
 import { noBoxReason } from "../../lab/machine/systemd-box.ts";
@@ -60,6 +61,8 @@ let box: SystemdBox;
 let s3: S3Lab;
 let page: string;
 let globalsBefore: string;
+// biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
+let catalogBefore: any[];
 const before = new Map<string, ReadonlyMap<string, string>>();
 
 async function sql(database: string, ...statements: string[]): Promise<void> {
@@ -104,10 +107,14 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     [box, s3] = [installed.box, lab];
     const bucket = await s3.makeBucket();
     const storages = [boxStorage("disk", "/srv/backups"), await credentialStorage(box, "r2", s3, bucket)];
-    const more = '[schedule]\nbackup = "off"\n[http]\nlisten = "off"';
+    const catalog = '[catalog]\nurl = "postgres://pg321@/pg321?host=/run/postgresql"';
+    const more = `${catalog}\n[schedule]\nbackup = "off"\n[http]\nlisten = "off"`;
+    // Before pg321 is installed, which opens the catalog.
+    await sql("postgres", "CREATE DATABASE pg321 OWNER pg321 TEMPLATE template0 ENCODING 'UTF8'");
     const { recipient } = installed;
     const databases = ["app", "odd name %", "postgres"];
-    await box.write(CONFIG, serviceConfig({ recipient, databases, storages, more }));
+    const backedUp = [...databases, "pg321"];
+    await box.write(CONFIG, serviceConfig({ recipient, databases: backedUp, storages, more }));
     await box.sh(
       `chgrp pg321 /etc/pg321/identity.txt ${CONFIG}; chmod 0640 /etc/pg321/identity.txt ${CONFIG}; ${UNPACKED} install`,
     );
@@ -137,7 +144,12 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
       `sed -i 's/^globals = false/globals = true/' ${CONFIG}; printf '[dump]\\njobs = 3\\n' >>${CONFIG}`,
     );
     await box.ok("pg321", "backup", "app");
+    await box.ok("pg321", "backup", "pg321");
     await box.ok("pg321", "recovery-kit", KIT);
+    // Newer than the backup of the catalog, and than the kit.
+    await box.ok("pg321", "backup", "odd name %");
+    catalogBefore = JSON.parse(await box.ok("pg321", "list", "--json")).backups;
+    await box.sh("cp -a /etc/pg321 /root/saved-etc; cp -a /var/lib/pg321 /root/saved-state");
     page = await box.ok("cat", `${KIT}/recovery-kit.md`);
     await box.ok("cp", "/etc/pg321/identity.txt", "/root/from-the-safe.txt");
   }, 180_000);
@@ -157,7 +169,7 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     const row = (recipient: string) =>
       page.split("\n").find((line) => line.startsWith(`| identity of \`${recipient}\``));
     expect(row(old)).toMatch(/\| opens 1 backup \([-\d]+\) \| `\/etc\/pg321\/identity\.txt` \|$/);
-    expect(row(now)).toMatch(/\| opens 4 backups \([-\d]+\); opens the backups to come \|/);
+    expect(row(now)).toMatch(/\| opens 6 backups \([-\d]+\); opens the backups to come \|/);
     await box.sh(`cd ${KIT} && sha256sum -c SHA256SUMS`);
     expect(await box.ok("stat", "-c", "%a %U", `${KIT}/recovery-kit.md`)).toBe("644 root\n");
     expect(JSON.parse(await box.ok("pg321", "doctor", "--json")).findings).toContainEqual(
@@ -245,7 +257,7 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     expect(await follow(prepare, below("main/odd name % from r2, with rclone"), check)).toContain(": OK\n");
     const listed = await follow(prepare, below("Backups that are newer than this kit"));
     expect(listed.match(/^backup_app_.*\.dump\.zst\.enc$/gm)).toHaveLength(4);
-    expect(listed.match(/^backup_\d.*\.globals\.zst\.enc$/gm)).toHaveLength(2);
+    expect(listed.match(/^backup_\d.*\.globals\.zst\.enc$/gm)).toHaveLength(6);
     // awscli is large: its command is only parsed, by a program that shows its arguments.
     await box.write("/usr/local/bin/aws", '#!/bin/sh\nprintf "%s|" "$AWS_ACCESS_KEY_ID" "$@"\n', 0o755);
     const said = await follow(prepare, below("main/odd name % from r2, with aws"));
@@ -254,5 +266,54 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
         `${s3.access_key_id}\\|--endpoint-url\\|${s3.endpoint}\\|--region\\|${s3.region}\\|s3\\|cp\\|s3://[^|]*/pg321/main/odd%20name%20%25/backup_odd%20name%20%25_[^|/]*\\.enc\\|backup_odd[^|/]*\\.enc\\|`,
       ),
     );
+  });
+
+  test("the catalog comes back from its own backup, and the backups made later from the storages", async () => {
+    await startAnew();
+    page = await box.ok("cat", `${KIT}/recovery-kit.md`);
+    const objects = async () => await box.sh("cd /srv/backups && find . -type f | sort");
+    const before = await objects();
+    const put = `cp ${KIT}/unseal.py . && cp /root/from-the-safe.txt identity.txt`;
+    const fetched = below("The catalog from r2");
+    const printed = await follow(
+      below("Prepare a fresh Debian"),
+      put,
+      fetched,
+      below("Open and restore the catalog"),
+    );
+    expect(printed).toContain(".dump.zst.enc: OK\n");
+    expect(printed).toContain("\nopened\n");
+    expect(printed).toEndWith("\nrestored\n");
+    await box.ok("mkdir", "-p", "/opt/pg321");
+    await unpack(box, await executable.present());
+    await box.sh(
+      `cp -a /root/saved-etc /etc/pg321; cp -a /root/saved-state /var/lib/pg321; ${UNPACKED} install`,
+    );
+    const listed = async () => JSON.parse(await box.ok("pg321", "list", "--json")).backups;
+    const own = ({ database }: { database: string }) => database === "pg321";
+    // What was under way in its own backup.
+    expect((await listed()).find(own).status).toMatch(/^(RUNNING|INTERRUPTED)$/);
+    const [later] = catalogBefore.filter(({ database }) => database === "odd name %");
+    expect((await listed()).map(({ id }: { id: string }) => id)).not.toContain(later.id);
+    await follow(below("Let pg321 use the catalog"));
+    const ids = (backups: { id: string; status: string }[]) =>
+      backups.map(({ id, status }) => `${id} ${status}`).sort();
+    expect(ids(await listed())).toEqual(ids(catalogBefore));
+    expect(await objects()).toBe(before);
+    await box.ok("pg321", "verify", "--all");
+    await box.ok(
+      "pg321",
+      "restore",
+      "latest",
+      "-d",
+      "odd name %",
+      "--create",
+      "--target",
+      "main/again",
+      "--as",
+      "postgres",
+    );
+    await box.ok("pg321", "backup", "pg321");
+    expect(await objects()).toContain(before.trim().split("\n").at(-1) ?? "");
   });
 });

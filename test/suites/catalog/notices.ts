@@ -39,4 +39,18 @@ export function notices(make: MakeFixture): void {
       await catalog.insertDeliveries([given("status 404")]);
       expect(await totals()).toMatchObject({ given_up: 1, error: "status 404", last_delivered_at: at(6) });
     }));
+
+  test("of a host are those that it sends, and those that any host sends", () =>
+    onNew(make, async (catalog) => {
+      const queue = (host: string | undefined, minute: number, error: string | null = null) =>
+        catalog.insertDeliveries([deliveryRecord({ created_at: at(minute), error })], host);
+      await queue("web1", 2);
+      await queue("web2", 3, "status 500");
+      await queue(undefined, 4);
+      const totals = (host?: string) => catalog.overview.noticeTotals("ops", host);
+      expect(await totals()).toMatchObject({ waiting: 3, error: "status 500" });
+      expect(await totals("web1")).toMatchObject({ waiting: 2, waiting_since: at(2), error: null });
+      expect(await totals("web2")).toMatchObject({ waiting: 2, waiting_since: at(3), error: "status 500" });
+      expect(await totals("web3")).toMatchObject({ waiting: 1, waiting_since: at(4) });
+    }));
 }

@@ -329,4 +329,14 @@ function runs(make: MakeFixture): void {
         { job: "verify", outcome: "OK", runs: 2 },
       ]);
     }));
+
+  test("are counted for each host", () =>
+    onNew(make, async (catalog) => {
+      for (const host of ["web1", "web2", "web2"])
+        await catalog.insertRun(runRecord({ host, job: "backup", outcome: "OK" }));
+      const all = [{ job: "backup", outcome: "OK", runs: 3 }];
+      expect(await catalog.overview.runTotals()).toEqual(all as never);
+      expect(await catalog.overview.runTotals("web2")).toEqual([{ job: "backup", outcome: "OK", runs: 2 }]);
+      expect(await catalog.overview.runTotals("web3")).toEqual([]);
+    }));
 }

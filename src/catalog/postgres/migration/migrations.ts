@@ -1,3 +1,4 @@
+import { HOST_TOTALS } from "./host-totals.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
 import { RETAINED_BACKUPS } from "./retained-backups.ts";
 import { SPOOLS } from "./spools.ts";
@@ -330,4 +331,5 @@ export const MIGRATIONS: readonly string[] = [
   LISTINGS,
   LATEST_BACKUPS,
   RETAINED_BACKUPS,
+  HOST_TOTALS,
 ].map((sql) => sql.replace(/\bTEXT\b/g, TEXT));

@@ -23,6 +23,11 @@ export const FILL_RETAINED: string = `INSERT INTO retained_backups (${FACTS}, co
       ON stored.backup_id = backups.id
     ORDER BY server, database, started_at DESC, id DESC`;
 
+/** The rows of the backups of which the ids are in a range, as far as they are missing: for a copy of the catalog. */
+export const FILL_RETAINED_RANGE: string = `INSERT INTO retained_backups (${FACTS}, copies)
+    SELECT ${FACTS}, (SELECT ${COPIES} FROM copies WHERE backup_id = backups.id AND state IN ${STORED})
+    FROM backups WHERE id > $after AND id <= $until ON CONFLICT DO NOTHING`;
+
 /**
  * As in SQLite. The row is locked before the copies are read, so that the list includes the changes of all others before.
  */

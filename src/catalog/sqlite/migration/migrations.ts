@@ -1,4 +1,5 @@
 import { FIRST_MIGRATIONS } from "./first-migrations.ts";
+import { HOST_TOTALS } from "./host-totals.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
 import { RETAINED_BACKUPS } from "./retained-backups.ts";
 
@@ -257,4 +258,5 @@ export const MIGRATIONS: readonly string[] = [
   `,
   LATEST_BACKUPS,
   RETAINED_BACKUPS,
+  HOST_TOTALS,
 ];

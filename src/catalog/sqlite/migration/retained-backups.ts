@@ -48,6 +48,10 @@ const copiesOf = (of: string) => `(SELECT nullif(json_group_array(json_array(${C
 const settle = (of: string) =>
   `UPDATE retained_backups SET copies = ${copiesOf(of)} WHERE ${whereRetained(of)};`;
 
+/** The rows of the backups of which the ids are in a range, as far as they are missing: for a copy of the catalog. */
+export const FILL_RETAINED_RANGE: string = `INSERT INTO retained_backups SELECT ${FACTS}, ${copiesOf("backups.id")}
+    FROM backups WHERE id > $after AND id <= $until ON CONFLICT DO NOTHING`;
+
 export const RETAINED_BACKUPS: string = `${retainedTable(
   ",\n    PRIMARY KEY (server, database, started_at DESC, id DESC)",
   "STRICT, WITHOUT ROWID",

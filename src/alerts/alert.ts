@@ -4,6 +4,7 @@ import type { AlertRecord } from "../catalog/records.ts";
 import type { AlertLevel, Job } from "../config/config.ts";
 import type { NoticeEvent } from "../notify/notice.ts";
 import type { AlertContext } from "./alert-context.ts";
+import { isHostKey } from "./host-key.ts";
 import { isMilder, noticesFor } from "./notices.ts";
 
 export interface AlertRequest {
@@ -82,6 +83,8 @@ export async function remindOfAlerts(context: AlertContext): Promise<void> {
   const isDue = ({ remind_at, acknowledged_at }: AlertRecord) =>
     remind_at !== null && (remind_at <= now || remind_at > tooFar) && acknowledged_at === null;
   for (const { key } of (await openAlerts(context)).filter(isDue)) {
+    // The alert is one for all hosts: one that has a notifier sends the reminder.
+    if (isHostKey(key) && context.config.notify.length === 0) continue;
     await change(context, key, (open) => {
       if (!open || !isDue(open)) return undefined;
       const reminders = open.reminders + 1;

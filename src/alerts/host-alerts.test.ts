@@ -1,9 +1,20 @@
 import { expect, test } from "bun:test";
+import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
 import { type AlertLab, alertLab } from "../../test/lab/alert-context.ts";
 import { hostRecord } from "../../test/suites/catalog/hosts.ts";
-import { DAY_MS, MINUTE_MS } from "../base/limits.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../base/limits.ts";
 import type { HostRecord } from "../catalog/hosts.ts";
+import type { NotifyConfig } from "../config/config.ts";
+import { remindOfAlerts } from "./alert.ts";
 import { alertHosts } from "./host-alerts.ts";
+
+const [OPS] = (
+  await loadToml(`${MINIMAL}[[notify]]
+name = "ops"
+type = "webhook"
+url = "http://127.0.0.1:9/"
+`)
+).notify as [NotifyConfig];
 
 /** Records a host whose last heartbeat was so long ago. */
 async function put(lab: AlertLab, host: string, agoMs: number, change: Partial<HostRecord> = {}) {
@@ -20,7 +31,7 @@ const open = async (lab: AlertLab) => await lab.catalog.alerts({ open: true });
 const STOPPED = { stopped_at: "then" };
 
 test("a silent host raises one alert, whoever looks and however often, until it works again", async () => {
-  await using lab = await alertLab();
+  await using lab = await alertLab(OPS);
   await put(lab, "here", 0);
   await put(lab, "web2", 4 * MINUTE_MS);
   await lab.catalog.overview.seeDatabases("db-web2", ["app", "shop"], lab.clock.now().toISOString());
@@ -44,7 +55,7 @@ test("a silent host raises one alert, whoever looks and however often, until it 
 });
 
 test("a host is not accused by itself, nor by a daemon that could not have seen its heartbeats", async () => {
-  await using lab = await alertLab();
+  await using lab = await alertLab(OPS);
   await put(lab, "here", 10 * MINUTE_MS);
   await put(lab, "web2", 10 * MINUTE_MS);
   await look(lab, false);
@@ -54,7 +65,7 @@ test("a host is not accused by itself, nor by a daemon that could not have seen 
 });
 
 test("a silent host whose servers another one has is only a warning", async () => {
-  await using lab = await alertLab();
+  await using lab = await alertLab(OPS);
   await put(lab, "here", 0, { servers: [{ name: "db-web2", at: "web2:5432" }] });
   await put(lab, "web2", 10 * MINUTE_MS);
   await look(lab);
@@ -67,7 +78,7 @@ test("a silent host whose servers another one has is only a warning", async () =
 });
 
 test("a host that was stopped for a day is a warning if nobody else has its servers", async () => {
-  await using lab = await alertLab();
+  await using lab = await alertLab(OPS);
   await put(lab, "here", 0, { servers: [{ name: "db-web3", at: "web3:5432" }] });
   for (const host of ["web2", "web3"]) await put(lab, host, DAY_MS - MINUTE_MS, STOPPED);
   await look(lab);
@@ -85,11 +96,30 @@ test("a host that was stopped for a day is a warning if nobody else has its serv
 });
 
 test("the alert about a host that was forgotten is resolved", async () => {
-  await using lab = await alertLab();
+  await using lab = await alertLab(OPS);
   await put(lab, "here", 0);
   await put(lab, "web2", 10 * MINUTE_MS);
   await look(lab);
   await lab.catalog.hosts.forget("web2", lab.clock.now().toISOString());
   await look(lab);
   expect(await open(lab)).toEqual([]);
+});
+
+test("a daemon without a notifier lets another one raise the alert and send its reminders", async () => {
+  await using lab = await alertLab(OPS);
+  const silent = { ...lab, config: { ...lab.config, notify: [] } };
+  await put(lab, "here", 0);
+  await put(lab, "web2", 6 * MINUTE_MS);
+  await alertHosts(silent, { now: lab.clock.now(), mayAccuse: true });
+  expect(await open(lab)).toEqual([]);
+  await look(lab);
+  expect(await lab.catalog.deliveries({})).toHaveLength(1);
+  await lab.clock.advance(2 * HOUR_MS);
+  await remindOfAlerts(silent);
+  expect(await lab.catalog.deliveries({})).toHaveLength(1);
+  await remindOfAlerts(lab);
+  expect(await lab.catalog.deliveries({})).toHaveLength(2);
+  await put(lab, "web3", 9 * MINUTE_MS);
+  await alertHosts(silent, { now: lab.clock.now(), mayAccuse: true });
+  expect((await open(lab)).map(({ key }) => key)).toContain("host web3");
 });

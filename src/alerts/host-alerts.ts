@@ -1,22 +1,14 @@
-import { DAY_MS } from "../base/limits.ts";
+import { DAY_MS, HEARTBEAT_MS } from "../base/limits.ts";
 import { durationText, plural } from "../base/text/amounts.ts";
 import { type HostRecord, type HostState, hostState } from "../catalog/hosts.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
+import { hostKey, hostOfKey, isHostKey } from "./host-key.ts";
 
 /** A daemon that was stopped for this long, although nobody else backs its databases up, was probably forgotten. */
 const STOPPED_MS_MAX = DAY_MS;
-const KEY = "host ";
-
-/** The key of the alert about a host of the fleet. */
-export function hostKey(host: string): string {
-  return `${KEY}${host}`;
-}
-
-/** Whether an alert of this key is about a host of the fleet. */
-export function isHostKey(key: string): boolean {
-  return key.startsWith(KEY);
-}
+/** A daemon without a notifier raises the alert only if no other one does: nobody would get a notice of it. */
+const WITHOUT_NOTIFIER_MS = 3 * HEARTBEAT_MS;
 
 /**
  * Raises an alert about each other host that is silent, or was stopped too long ago while no other host has its servers; and
@@ -44,11 +36,7 @@ export async function alertHosts(
     open.delete(key);
   }
   for (const key of open)
-    await resolveAlert(
-      context,
-      key,
-      `host ${key.slice(KEY.length)} was forgotten: nobody expects its daemon`,
-    );
+    await resolveAlert(context, key, `host ${hostOfKey(key)} was forgotten: nobody expects its daemon`);
 }
 
 interface Accused {
@@ -61,10 +49,11 @@ interface Accused {
 
 async function accuse(context: AlertContext, { host, state, up, now }: Accused): Promise<void> {
   const left = host.servers.filter(({ name }) => !up.some(({ servers }) => has(servers, name)));
-  const since = host.stopped_at ?? host.heartbeat_at;
-  const age = durationText(now.getTime() - Date.parse(since));
-  if (state === "stopped" && (left.length === 0 || now.getTime() - Date.parse(since) <= STOPPED_MS_MAX))
-    return;
+  const ageMs = now.getTime() - Date.parse(host.stopped_at ?? host.heartbeat_at);
+  const limitMs = state === "stopped" ? STOPPED_MS_MAX : context.config.fleet.silent_after_ms;
+  const delayMs = context.config.notify.length === 0 ? WITHOUT_NOTIFIER_MS : 0;
+  if (ageMs <= limitMs + delayMs || (state === "stopped" && left.length === 0)) return;
+  const age = durationText(ageMs);
   const databases = (await context.catalog.overview.databases()).filter(
     ({ server, gone_at }) => gone_at === null && has(left, server),
   );

@@ -1,5 +1,5 @@
 import { resolveAlert } from "../../alerts/alert.ts";
-import { hostKey } from "../../alerts/host-alerts.ts";
+import { hostKey } from "../../alerts/host-key.ts";
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { durationText, plural } from "../../base/text/amounts.ts";
 import { visibleData } from "../../base/text/visible.ts";

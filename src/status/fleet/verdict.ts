@@ -1,4 +1,4 @@
-import { isHostKey } from "../../alerts/host-alerts.ts";
+import { isHostKey } from "../../alerts/host-key.ts";
 import { durationText, plural } from "../../base/text/amounts.ts";
 import { capital } from "../../base/text/capital.ts";
 import type { Problem, Verdict, VerdictLevel } from "../verdict.ts";

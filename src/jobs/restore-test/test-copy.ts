@@ -10,6 +10,7 @@ import { countDatabase } from "../../postgres/counts/count-database.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import type { LeftOutOfDump } from "../../postgres/counts/left-out.ts";
 import type { DumpStreams } from "../../postgres/counts/streams.ts";
+import { withoutLacking } from "../../postgres/restore/lacking-tables.ts";
 import { nameInText } from "../../postgres/restore/left-out.ts";
 import type { ScratchPlan } from "../../postgres/scratch/prepare.ts";
 import { prepareScratch, showAllRows } from "../../postgres/scratch/prepare.ts";
@@ -210,8 +211,10 @@ async function restoreInto(
   const { contents } = archive;
   const { server, scratch, measured, backup, left } = test;
   const binary = await pgRestoreFor(server.major, contents.format, server.binDir);
-  const { contents: wanted, skipped } = withoutSkipped(config, backup, contents);
-  const plan = await prepare(context, server, scratch, wanted, left);
+  const { contents: wanted, skipped: byConfig } = withoutSkipped(config, backup, contents);
+  const { contents: makeable, skipped: lacking } = await withoutDependents(wanted, left);
+  const skipped = [...byConfig, ...lacking];
+  const plan = await prepare(context, server, scratch, makeable, left);
   const faults = new RestoreFaults(context, contents, kindText);
   const restoreFromMs = clock.monotonicMs();
   const tempDir = config.temp_dir;
@@ -245,6 +248,19 @@ async function restoreInto(
   const sorted = sortFaults(faults.all, testConfigFor(config, backup).allowed_errors, left);
   measured.checks.push(restoreCheck(sorted, leftOut));
   return { ...sorted, skipped: allSkipped };
+}
+
+/** Leaves out what is known not to be restorable, because it needs a table that the config left out of the dump. */
+async function withoutDependents(
+  contents: ReadArchive["contents"],
+  left: LeftOutOfDump | undefined,
+): Promise<{ contents: ReadArchive["contents"]; skipped: ScratchPlan["left_out"] }> {
+  const whole = { contents, left_out: [] };
+  const { contents: makeable } = await withoutLacking(undefined, whole, left?.dependents, EVERYTHING);
+  const kept = new Set(makeable.entries);
+  const reason = "it needs a table that the config leaves out of the dump";
+  const skipped = contents.entries.flatMap((entry) => (kept.has(entry) ? [] : [{ entry, reason }]));
+  return { contents: makeable, skipped };
 }
 
 async function prepare(

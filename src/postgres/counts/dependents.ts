@@ -8,11 +8,17 @@ const LISTED_MAX = 200;
 /** Relations that are recorded of each: one of them is enough to know that it cannot be made. */
 const NEEDS_MAX = 20;
 
+/** What else may need: without it, everything that needs it cannot be made either. */
+const RELATIONS = ["VIEW", "MATERIALIZED VIEW", "TABLE", "FOREIGN TABLE"];
+
+/** The OID of pg_class, which names the kind of an OID beside it. */
+const PG_CLASS = 1259;
+
 interface Edge {
   kind: string;
   schema: string;
   name: string;
-  /** The view, or the table of which it is a part. */
+  /** The view, the child, the function, or the table of which it is a part. */
   own: string;
   needs: string;
   needs_schema: string;
@@ -20,7 +26,7 @@ interface Edge {
 }
 
 /**
- * The views, foreign keys, rules and policies of a dump that cannot be made without the relations that are not in it: the
+ * The views, foreign keys, rules, policies, functions and inheritance children of a dump that cannot be made without the relations that are not in it: the
  * archive does not say so, because pg_dump writes no dependency on what it does not dump. `absent`: OIDs.
  */
 export async function dependentsOf(
@@ -29,7 +35,7 @@ export async function dependentsOf(
 ): Promise<Pick<LeftOutOfDump, "dependents" | "dependents_omitted">> {
   if (absent.length === 0) return {};
   const edges = await listEdges(connection);
-  const lacking = new Set(absent.map(String));
+  const lacking = new Set(absent.map((oid) => `${PG_CLASS} ${oid}`));
   const isOurs = new Set(lacking);
   const found = new Map<string, Dependent>();
   for (let before = -1; before !== lacking.size; ) {
@@ -42,7 +48,7 @@ export async function dependentsOf(
       const isListed = dependent.needs.some((one) => one.schema === needs_schema && one.name === needs_name);
       if (!isListed && dependent.needs.length < NEEDS_MAX)
         dependent.needs.push({ schema: needs_schema, name: needs_name });
-      if (kind === "VIEW" || kind === "MATERIALIZED VIEW") lacking.add(own);
+      if (RELATIONS.includes(kind)) lacking.add(own);
     }
   }
   if (found.size === 0) return {};
@@ -68,14 +74,29 @@ async function listEdges(connection: Connection): Promise<Edge[]> {
         select 'POLICY', p.polrelid, ' ' || p.polname, d.refobjid
         from pg_depend d join pg_policy p on p.oid = d.objid
         where d.classid = 'pg_policy'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid <> p.polrelid
+        union all
+        select case c.relkind when 'f' then 'FOREIGN TABLE' else 'TABLE' end, i.inhrelid, '', i.inhparent
+        from pg_inherits i join pg_class c on c.oid = i.inhrelid where c.relkind in ('r', 'f') and not c.relispartition
+      ), row_types as (
+        select d.objid as own, coalesce(nullif(t.typrelid, 0), e.typrelid) as needs
+        from pg_depend d join pg_type t on t.oid = d.refobjid left join pg_type e on e.oid = t.typelem and t.typlen = -1
+        where d.classid = 'pg_proc'::regclass and d.refclassid = 'pg_type'::regclass
       )
-      select distinct kind, n.nspname as schema, c.relname || part as name, own::text as own, needs::text as needs,
+      , all_edges as (
+        select kind, c.relnamespace as schema_oid, c.relname || part as name, own, needs, 'pg_class'::regclass as own_class
+        from edges join pg_class c on c.oid = own
+        union all
+        select case p.prokind when 'p' then 'PROCEDURE' when 'a' then 'AGGREGATE' else 'FUNCTION' end, p.pronamespace,
+          p.proname || '(' || coalesce((select string_agg(format_type(a.type, null), ', ' order by a.place)
+            from unnest(p.proargtypes) with ordinality as a (type, place)), '') || ')', p.oid, r.needs, 'pg_proc'::regclass
+        from pg_proc p join row_types r on r.own = p.oid
+      )
+      select distinct kind, n.nspname as schema, name, own_class::oid || ' ' || own as own, 'pg_class'::regclass::oid || ' ' || needs as needs,
         f.nspname as needs_schema, o.relname as needs_name
-      from edges join pg_class c on c.oid = own join pg_namespace n on n.oid = c.relnamespace
+      from all_edges join pg_namespace n on n.oid = schema_oid
         join pg_class o on o.oid = needs join pg_namespace f on f.oid = o.relnamespace
       where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-        and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid
-          and e.deptype = 'e')
+        and not exists (select from pg_depend e where e.classid = own_class and e.objid = own and e.deptype = 'e')
       order by schema, name, kind`,
   );
 }

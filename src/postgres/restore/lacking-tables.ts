@@ -18,11 +18,13 @@ const OWN_PARTS = [...DEPENDENT_KINDS, "MATERIALIZED VIEW DATA", "INDEX", "INDEX
   "TRIGGER",
   "STATISTICS",
 ]);
-/** Never left out for a view: rows would go with them. */
+/** Never left out for a view or a function: rows would go with them. Those of a child that cannot be made go with it. */
 const KEPT = ["TABLE", "TABLE DATA", "FOREIGN TABLE", "SEQUENCE", "SEQUENCE SET", "SEQUENCE OWNED BY"];
+const TABLES = ["TABLE", "FOREIGN TABLE", "SEQUENCE"];
+const PARTS_OF_TABLE = ["TABLE DATA", "SEQUENCE", "SEQUENCE OWNED BY", "SEQUENCE SET", "CONSTRAINT"];
 
 /**
- * Leaves out the views, foreign keys, rules and policies that need tables which the config left out of the dump, unless
+ * Leaves out the views, foreign keys, rules, policies, functions and inheritance children that need tables which the config left out of the dump, unless
  * the target has these; with them everything that needs such a view. Lists those that are selected. `target`: undefined
  * if the database is new.
  */
@@ -60,11 +62,15 @@ export async function withoutLacking(
   for (let before = -1; before !== removed.size; ) {
     before = removed.size;
     for (const entry of contents.entries) {
-      if (removed.has(entry.id) || KEPT.includes(entry.description)) continue;
-      const gone = entry.dependencies.find((id) => removed.has(id));
-      const needed = gone === undefined ? undefined : byId.get(gone);
+      if (removed.has(entry.id)) continue;
+      const gone = entry.dependencies.flatMap((id) => (removed.has(id) ? (byId.get(id) ?? []) : []));
+      const needed = gone.find(({ description }) => description !== "SEQUENCE") ?? gone[0];
       if (needed === undefined) continue;
-      if (OWN_PARTS.includes(entry.description)) removed.add(entry.id);
+      const isOfChild = TABLES.includes(needed.description) && PARTS_OF_TABLE.includes(entry.description);
+      if (isOfChild) removed.add(entry.id);
+      if (isOfChild || KEPT.includes(entry.description)) continue;
+      // The default of another table's column may need the sequence.
+      if (OWN_PARTS.includes(entry.description) && needed.description !== "SEQUENCE") removed.add(entry.id);
       else remove(entry, `it needs ${nameInText(needed)}, which is left out`);
     }
   }
@@ -105,7 +111,9 @@ function lackingOf(dependents: Dependents, present: ReadonlySet<string>): Map<st
   const lacking = new Map<string, string>();
   const views = new Map(
     dependents.flatMap((one) =>
-      one.kind.endsWith("VIEW") ? [[relationKey(one), keyOf(one.kind, one.schema, one.name)] as const] : [],
+      /VIEW$|TABLE$/.test(one.kind)
+        ? [[relationKey(one), keyOf(one.kind, one.schema, one.name)] as const]
+        : [],
     ),
   );
   const isLacking = (need: Relation) => {

@@ -20,7 +20,11 @@ beforeAll(async () => {
        create materialized view counted as select count(*) as n from log; create index on counted (n);
        create function newest() returns setof again language sql as 'select 1';
        create view fine as select i from kept; create policy by_log on kept using (exists (select from log));
-       create rule note as on insert to kept do also insert into log values (2)`,
+       create rule note as on insert to kept do also insert into log values (2);
+       create function of_log(entry log, other "char", variadic more log[]) returns int language sql as 'select 1';
+       create function logs(int) returns setof log language sql as 'select 1'; create procedure use_log(log) language sql as '';
+       create table child (extra serial) inherits (log); insert into child values (5), (6); create index on child (extra);
+       create table grandchild () inherits (child); insert into grandchild values (7); create view of_child as table child`,
     )
     .simple();
   installation = await Installation.make({
@@ -34,11 +38,17 @@ afterAll(() => installation[Symbol.asyncDispose]());
 
 const LEFT_OUT = [
   "FK CONSTRAINT public.ref ref_log_id_fkey",
+  "FUNCTION public.logs(integer)",
   "FUNCTION public.newest()",
+  'FUNCTION public.of_log(public.log, "char", public.log[])',
   "MATERIALIZED VIEW public.counted",
   "POLICY public.kept by_log",
+  "PROCEDURE public.use_log(public.log)",
   "RULE public.kept note",
+  "TABLE public.child",
+  "TABLE public.grandchild",
   "VIEW public.again",
+  "VIEW public.of_child",
   "VIEW public.seen",
 ];
 
@@ -50,7 +60,7 @@ test.each([1, 2])("they are told by the backup, and left out by a restore (%i st
   expect(made.stderr).toContain("a restore leaves out objects that need tables");
   const id = made.json.backups[0].backup_id;
   expect((await installation.ok("show", id)).stdout).toContain(
-    "without table public.log, so that it cannot restore materialized view public.counted, policy public.kept by_log, rule public.kept note and 3 others",
+    "without table public.log, so that it cannot restore table public.child, materialized view public.counted, table public.grandchild and 10 others",
   );
   const target = `main/restored_${jobs}_${source}`;
   const words = ["restore", id, "--target", target, "--create", "--json"];
@@ -99,4 +109,9 @@ test("a target that has the table gets them, and a selection lists only its own"
   expect(part.exitCode, part.stderr).toBe(3);
   expect(part.json.left_out.map(({ entry }: { entry: string }) => entry)).toEqual([LEFT_OUT[0]]);
   expect(part.json.rows).toBe(1);
+});
+
+test("a restore test does not miss them", async () => {
+  const { exitCode, stdout, stderr } = await installation.run("restore-test", source, "--json");
+  expect(exitCode, stdout + stderr).toBe(0);
 });

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { silentLog } from "../src/base/log.ts";
+import { copyCatalog } from "../src/catalog/copy/copy.ts";
 import { serveHttp } from "../src/http/server.ts";
 import { planRun } from "../src/jobs/cleanup/plan.ts";
 import { removeEmptyRecords } from "../src/jobs/cleanup/remove-records.ts";
@@ -61,10 +62,19 @@ const JOBS: Readonly<Record<string, Job>> = {
   "verify: choice": once(async (context) => {
     for await (const _ of backupsToVerify(context));
   }),
+  "copy of the catalog into another file": once(copied),
   "verify: queue": once(async ({ catalog, clock }) => {
     for await (const _ of catalog.verification.queue(clock.now().toISOString()));
   }),
 };
+
+async function copied({ config, clock, signal }: JobContext): Promise<void> {
+  const to = { type: "sqlite", path: join(config.state_dir, `copy-${crypto.randomUUID()}.db`) } as const;
+  await copyCatalog({
+    ...{ from: config.catalog, to, clock, log: silentLog, signal, host: "bench" },
+    onProgress: () => {},
+  });
+}
 
 /** The endpoint of a daemon that has no work. */
 async function endpoint(context: JobContext, path: string): Promise<() => Promise<void>> {

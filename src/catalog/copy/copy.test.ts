@@ -5,7 +5,7 @@ import { backupRecord, copyRecord, runRecord } from "../../../test/suites/catalo
 import { systemClock as clock } from "../../base/clock.ts";
 import type { CatalogConfig } from "../../config/config.ts";
 import type { Catalog } from "../catalog.ts";
-import { openCatalog } from "../open.ts";
+import { examineCatalog, openCatalog } from "../open.ts";
 import { pagesOf } from "./content.ts";
 import { shapeOf } from "./judge.ts";
 import { POSITIONED, sharedTables } from "./place.ts";
@@ -142,9 +142,14 @@ test("an unfinished copy opens for nothing else, and the next copy goes on where
   const whole = await copy(source, file("whole.db"));
   for (const to of [file("copy.db"), await inPostgres()]) {
     await interrupted(source, to);
-    const error = await errorOf(openCatalog(to, { clock }));
-    expect(error).toMatchObject({ code: "usage", hint: "finish it: run the same pg321 catalog copy again" });
-    expect(error.message).toContain(`: an unfinished copy of catalog ${source.path}, begun 20`);
+    for (const call of [openCatalog, examineCatalog]) {
+      const error = await errorOf(call(to, { clock }));
+      expect(error).toMatchObject({
+        code: "usage",
+        hint: "finish it: run the same pg321 catalog copy again",
+      });
+      expect(error.message).toContain(`: an unfinished copy of catalog ${source.path}, begun 20`);
+    }
     expect(await previewCopy({ from: source, to, clock })).toMatchObject({
       target: "unfinished",
       rows: whole.rows,

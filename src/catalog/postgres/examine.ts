@@ -6,11 +6,12 @@ import type { HostExport } from "../host-exports.ts";
 import type { RecoveryKitRecord } from "../recovery-kits.ts";
 import type { CatalogFacts } from "../sqlite/examine.ts";
 import { LAST_EXPORT } from "../sqlite/host-exports.ts";
+import { unfinishedError } from "../sqlite/migration/unfinished.ts";
 import { LATEST_PROBES } from "../sqlite/proof/lock-probes.ts";
 import { LAST_KIT, SEALED_BACKUPS, type SealedRow, sealedBackups } from "../sqlite/proof/recovery-kits.ts";
 import { fromRow, LOCK_PROBES } from "../sqlite/tables.ts";
 import type { StorageIdentity } from "../storages/identities.ts";
-import { refuseNewerSchema, schemaVersion } from "./migration/migrate.ts";
+import { refuseNewerSchema, schemaVersion, unfinishedCopy } from "./migration/migrate.ts";
 import { MIGRATIONS } from "./migration/migrations.ts";
 import { Transactions } from "./transactions.ts";
 
@@ -27,6 +28,8 @@ export async function examinePostgres(url: Secret, clock: Clock): Promise<Catalo
     const version = await schemaVersion(transaction, transactions.label);
     refuseNewerSchema(version, transactions.label);
     if (version === 0) return undefined;
+    const unfinished = await unfinishedCopy(transaction);
+    if (unfinished) throw unfinishedError(transactions.label, unfinished);
     const { rows } = transaction;
     const [installation] = await rows<{ id: string }>("SELECT id FROM installation");
     return {

@@ -7,6 +7,7 @@ import type { StorageIdentity } from "../storages/identities.ts";
 import { catalogError } from "./errors.ts";
 import { LAST_EXPORT } from "./host-exports.ts";
 import { MIGRATIONS } from "./migration/migrations.ts";
+import { unfinishedCopy, unfinishedError } from "./migration/unfinished.ts";
 import { refuseNewerSqlite } from "./migration/version.ts";
 import { refuseEmpty } from "./open.ts";
 import { LATEST_PROBES } from "./proof/lock-probes.ts";
@@ -47,6 +48,8 @@ export function examineSqlite(config: { path: string }): CatalogFacts | undefine
   refuseNewerSqlite(config);
   try {
     using database = new Database(config.path, { readonly: true });
+    const unfinished = unfinishedCopy(database);
+    if (unfinished) throw unfinishedError(`catalog ${config.path}`, unfinished);
     const found = database.query<{ user_version: number }, []>("PRAGMA user_version").get();
     const checked = database.query<{ quick_check: string }, []>("PRAGMA quick_check(5)").all();
     const version = found?.user_version ?? 0;

@@ -308,3 +308,29 @@ test("says that the config left parts of a database out, without their names", a
   expect(await page()).toContain("The config left parts of this database out of the dump");
   expect(await page()).not.toContain("excluded");
 });
+
+test("says how a catalog in PostgreSQL comes back: from its own backup, if there is one, and without its password", async () => {
+  const own = await postgres.createDatabase();
+  const url = postgres.url(own);
+  const storages = (at: string) => [localStorage("disk", at), BUCKET("http://127.0.0.1:1")];
+  const page = async () => (await installation.ok("recovery-kit", "-", "--no-record")).stdout;
+  await installation.configure({ databases: [database], storages, more: "" });
+  expect(await page()).not.toContain("\n## The catalog\n");
+  const more = `[catalog]\nurl = "${url}"\n[dump]\njobs = 1`;
+  await installation.configure({ databases: [own], storages: (at) => [localStorage("disk", at)], more });
+  const text = (kit: string) => kit.replace(/\s+/g, " ");
+  expect(text(await page())).toContain("**There was no good backup of it when this kit was made.**");
+  await installation.ok("backup");
+  await installation.configure({ storages });
+  const kit = await page();
+  expect(kit).not.toContain(postgres.address.password);
+  const place = `postgres://127.0.0.1:${postgres.address.port}/${own}`;
+  expect(kit).toContain(`\`${place}\``);
+  expect(text(kit)).toContain("Give the role the password that `catalog.url` has");
+  for (const storage of ["disk", "cloud"])
+    expect(blocksBelow(kit, `The catalog from ${storage}`, ["sh"]).join("")).toContain(`/main/${own}`);
+  const commands = blocksBelow(kit, "Open and restore the catalog", ["sh"]).join("");
+  expect(commands).toContain(`CREATE DATABASE "${own}" OWNER "postgres" TEMPLATE template0`);
+  const parsed = Bun.spawnSync(["bash", "-n"], { stdin: Buffer.from(commands) });
+  expect(parsed.stderr.toString()).toBe("");
+});

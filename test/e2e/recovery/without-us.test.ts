@@ -275,6 +275,18 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     const before = await objects();
     const put = `cp ${KIT}/unseal.py . && cp /root/from-the-safe.txt identity.txt`;
     const fetched = below("The catalog from r2");
+    const file = async (way: string) =>
+      (
+        await follow(
+          below("Prepare a fresh Debian"),
+          below(way),
+          'sha256sum "$manifest" "$(basename "$manifest" .json)"',
+        )
+      )
+        .split("\n")
+        .filter((line) => line.includes("backup_pg321_"));
+    expect(await file("The catalog from disk")).toHaveLength(2);
+    expect(await file("The catalog from disk")).toEqual(await file("The catalog from r2"));
     const printed = await follow(
       below("Prepare a fresh Debian"),
       put,

@@ -28,7 +28,7 @@ import { BegunBackup } from "./begun-backup.ts";
 import type { DumpSource } from "./dump-source.ts";
 import { prepareDump } from "./dump-source.ts";
 import { prepareGlobals } from "./globals.ts";
-import { describeObject, recordObject, withFacts } from "./record.ts";
+import { describeObject, isLeaseLost, recordObject, withFacts } from "./record.ts";
 
 /**
  * Backs up one database: one dump to every storage. Resolves if the backup is VERIFIED or PARTIAL; throws after it is
@@ -88,13 +88,13 @@ async function makeBackup(
   // run finds them. Before the wait for the counts, so that a crash meanwhile costs no copy either.
   let unrecorded = await failureOf(recordObject(context, described));
   // Without a manifest, neither in the catalog nor in a storage, the object will be removed.
-  if (isLocked(unrecorded)) throw unrecorded;
+  if (isLeaseLost(unrecorded)) throw unrecorded;
   const facts = await source.facts(signal);
   // Without the lease another run may be settling this backup: it confirms the copies.
-  if (signal.aborted && isLocked(signal.reason)) throw signal.reason;
+  if (signal.aborted && isLeaseLost(signal.reason)) throw signal.reason;
   const backup = await withFacts(context, described, facts);
   if (backup.facts !== null) unrecorded = await failureOf(recordObject(context, backup));
-  if (isLocked(unrecorded)) throw unrecorded;
+  if (isLeaseLost(unrecorded)) throw unrecorded;
   using time = timeToConfirm(clock, signal);
   await confirmCopies(context, backup, outcomes, partBytes, time);
   if (unrecorded !== undefined) throw unrecorded;
@@ -121,11 +121,6 @@ function sourceOf(
 ): Promise<DumpSource> {
   if (started.kind === "globals") return prepareGlobals(context, server);
   return prepareDump(context, server, started.database, snapshot);
-}
-
-/** Whether the lease was lost, as the renewal or a fenced write has found out. */
-function isLocked(error: unknown): boolean {
-  return error instanceof Pg321Error && error.code === "locked";
 }
 
 /** Enough for manifests. The daemon and systemd wait longer than this before they kill. */

@@ -130,7 +130,8 @@ export function recordObject({ catalog }: Pick<JobContext, "catalog">, backup: S
 /**
  * Closes the record of a backup that ended with an error. A confirmed copy stays and makes the backup PARTIAL. If the
  * dump was incomplete, all unfinished copies are removed. Once the object was complete (`isWhole`), its copies stay,
- * whatever failed afterwards, and the next run confirms them. Returns the error for the caller to throw, even if the
+ * whatever failed afterwards, and the next run confirms them, or removes them if another run had the lease before the
+ * manifest was recorded. Returns the error for the caller to throw, even if the
  * catalog cannot be written.
  */
 export async function recordFailure(
@@ -157,6 +158,9 @@ async function closeRecord(
   const { catalog, clock } = context;
   for (const copy of await catalog.copies(backup.id)) {
     const storage = storageNamed(context, copy.storage);
+    // A run of this host may have settled it meanwhile, when its object was not there yet: the next one looks again.
+    if (isWhole && isLeaseLost(error) && copy.state === "FAILED")
+      await catalog.updateCopy(backup.id, copy.storage, { state: "INTENDED" });
     // For a copy with an error this was already tried.
     if (isWhole || !storage || copy.state !== "INTENDED" || copy.error !== null) continue;
     await failCopy(context, backup, storage, reasonFor(copy.storage, error));
@@ -171,6 +175,11 @@ async function closeRecord(
     ...stderrTailOf(reported),
   });
   return reported;
+}
+
+/** Whether the lease of the database was lost, as its renewal or a fenced write has found out. */
+export function isLeaseLost(error: unknown): boolean {
+  return error instanceof Pg321Error && error.code === "locked";
 }
 
 /** Why a storage has no copy. An error of the dump belongs to the backup, not to the storage. */

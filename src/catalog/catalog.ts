@@ -3,6 +3,7 @@ import type { Fate } from "../base/process/identity.ts";
 import type { RunJob } from "../config/config.ts";
 import type { ClockRecords } from "./clock-records.ts";
 import type { Fence } from "./fence.ts";
+import type { Slots } from "./fleet/slots.ts";
 import type { HostExports } from "./host-exports.ts";
 import type { Hosts } from "./hosts.ts";
 import type { LockProbes } from "./lock-probes.ts";
@@ -108,6 +109,7 @@ export interface Catalog extends AsyncDisposable {
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
   readonly hosts: Hosts;
+  readonly slots: Slots;
   readonly recoveryKits: RecoveryKits;
   readonly identities: Identities;
   readonly listings: Listings;

@@ -36,6 +36,8 @@ export type CatalogConfig =
 export interface FleetConfig {
   /** The name of this host among those with the same catalog. */
   host: string;
+  /** Whether a due backup of a server that several hosts name is made by each of them, or by whichever takes it first. */
+  workers: "own" | "any";
   /** A daemon without a heartbeat for this long counts as silent. */
   silent_after_ms: number;
 }

@@ -58,7 +58,7 @@ const sound = (): Document => ({
   },
   compression: { algorithm: "zstd", level: 3 },
   catalog: { type: "sqlite" },
-  fleet: { host: "web1" },
+  fleet: { host: "web1", workers: "any" },
   dump: { nice: 5, max_duration: "5h" },
   guard: { stale_after: "5d" },
   rule: { copies: 2, restore_test_max_age: "5d" },

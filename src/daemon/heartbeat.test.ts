@@ -10,7 +10,8 @@ import { VERSION } from "../base/version.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { openCatalog } from "../catalog/open.ts";
 import type { JobContext } from "../jobs/context.ts";
-import { Heartbeat, hostServer } from "./heartbeat.ts";
+import { hostServer } from "../jobs/register-host.ts";
+import { Heartbeat } from "./heartbeat.ts";
 
 interface Fixture extends AsyncDisposable {
   catalog: Catalog;

@@ -6,11 +6,10 @@ import { HEARTBEAT_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { VERSION } from "../base/version.ts";
 import type { Catalog } from "../catalog/catalog.ts";
-import type { HostRecord, HostServer } from "../catalog/hosts.ts";
+import type { HostRecord } from "../catalog/hosts.ts";
 import type { Held } from "../catalog/lease.ts";
-import type { ServerConfig } from "../config/config.ts";
+import { placesOf } from "../jobs/register-host.ts";
 import { timetableOf } from "../jobs/schedules.ts";
-import { hostOf } from "../postgres/connection.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
 
 /** How long a stopping daemon waits for the record of its stop. */
@@ -133,8 +132,7 @@ function hostRecord(
     pid,
     started_at: startedAt,
     heartbeat_at: now,
-    storages: config.storage.map(({ name, type }) => ({ name, type })),
-    servers: config.server.map(hostServer),
+    ...placesOf(config),
     next_runs: timetableOf(config, new Date(now)).map(({ name, job, intervalMs }) => ({
       schedule: name,
       job,
@@ -142,10 +140,4 @@ function hostRecord(
       interval_ms: intervalMs ?? null,
     })),
   };
-}
-
-/** A server without its secrets. */
-export function hostServer({ name, host, port }: Pick<ServerConfig, "name" | "host" | "port">): HostServer {
-  const at = hostOf({ host, port });
-  return { name, at: at.startsWith("/") ? `${at}/.s.PGSQL.${port}` : `${at}:${port}` };
 }

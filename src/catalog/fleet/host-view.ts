@@ -1,6 +1,7 @@
 import type { Config } from "../../config/config.ts";
 import type { AlertScope, Catalog } from "../catalog.ts";
 import type { Overview } from "../overview.ts";
+import type { AlertRecord } from "../records.ts";
 import { boundTo } from "./fenced-catalog.ts";
 
 /**
@@ -22,7 +23,9 @@ export function hostView(catalog: Catalog, scope: AlertScope): Catalog {
 
 /** The catalog as the host of this config works with it. */
 export function ownView(catalog: Catalog, { fleet }: Pick<Config, "fleet">): Catalog {
-  return catalog.isShared ? hostView(catalog, { host: fleet.host, isShared: () => false }) : catalog;
+  // Hosts that share backups share the alerts about them: another one may make the next.
+  const isShared = ({ server }: AlertRecord) => fleet.workers === "any" && server !== null;
+  return catalog.isShared ? hostView(catalog, { host: fleet.host, isShared }) : catalog;
 }
 
 function overviewOf(overview: Overview, host: string): Overview {

@@ -1,4 +1,5 @@
 import type { ClockRecords } from "../clock-records.ts";
+import type { Slots } from "../fleet/slots.ts";
 import type { HostExports } from "../host-exports.ts";
 import type { Hosts } from "../hosts.ts";
 import type { LockProbes } from "../lock-probes.ts";
@@ -13,6 +14,7 @@ import type { Usage } from "../usage.ts";
 import type { Verification } from "../verification.ts";
 import { PostgresClockRecords } from "./clock-records.ts";
 import { PostgresHosts } from "./fleet/hosts.ts";
+import { PostgresSlots } from "./fleet/slots.ts";
 import { PostgresHostExports } from "./host-exports.ts";
 import { PostgresOverview } from "./overview.ts";
 import { PostgresLockProbes } from "./proof/lock-probes.ts";
@@ -32,6 +34,7 @@ export class PostgresParts {
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
   readonly hosts: Hosts;
+  readonly slots: Slots;
   readonly identities: Identities;
   readonly listings: Listings;
   readonly lockProbes: LockProbes;
@@ -47,6 +50,7 @@ export class PostgresParts {
     this.clockRecords = new PostgresClockRecords(transact);
     this.hostExports = new PostgresHostExports(transact);
     this.hosts = new PostgresHosts(transact);
+    this.slots = new PostgresSlots(transact);
     this.identities = new PostgresIdentities(transact);
     this.listings = new PostgresListings(transact);
     this.lockProbes = new PostgresLockProbes(transact);

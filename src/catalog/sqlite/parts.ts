@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { ClockRecords } from "../clock-records.ts";
+import type { Slots } from "../fleet/slots.ts";
 import type { HostExports } from "../host-exports.ts";
 import type { Hosts } from "../hosts.ts";
 import type { LockProbes } from "../lock-probes.ts";
@@ -15,6 +16,7 @@ import type { Verification } from "../verification.ts";
 import type { Do } from "./busy.ts";
 import { SqliteClockRecords } from "./clock-records.ts";
 import { SqliteHosts } from "./fleet/hosts.ts";
+import { SqliteSlots } from "./fleet/slots.ts";
 import { SqliteHostExports } from "./host-exports.ts";
 import { SqliteOverview } from "./overview.ts";
 import { SqliteLockProbes } from "./proof/lock-probes.ts";
@@ -33,6 +35,7 @@ export class SqliteParts {
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
   readonly hosts: Hosts;
+  readonly slots: Slots;
   readonly identities: Identities;
   readonly listings: Listings;
   readonly lockProbes: LockProbes;
@@ -48,6 +51,7 @@ export class SqliteParts {
     this.clockRecords = new SqliteClockRecords(database, whileFree);
     this.hostExports = new SqliteHostExports(database, whileFree);
     this.hosts = new SqliteHosts(database, whileFree);
+    this.slots = new SqliteSlots(database, whileFree);
     this.identities = new SqliteIdentities(database, whileFree);
     this.listings = new SqliteListings(database, whileFree);
     this.lockProbes = new SqliteLockProbes(database, whileFree);

@@ -6,12 +6,15 @@ import { hostNameOf } from "./fleet.ts";
 test("the host of the fleet is the machine unless the config names it", async () => {
   expect((await loadToml(MINIMAL)).fleet).toEqual({
     host: hostname(),
+    workers: "own",
     silent_after_ms: 300_000,
   });
   expect((await loadToml(`${MINIMAL}[fleet]\nhost = "web1.example"\n`)).fleet).toEqual({
     host: "web1.example",
+    workers: "own",
     silent_after_ms: 300_000,
   });
+  expect((await loadToml(`${MINIMAL}[fleet]\nworkers = "any"\n`)).fleet.workers).toBe("any");
   await expect(loadToml(`${MINIMAL}[fleet]\nsilent_after = "1m"\n`)).rejects.toThrow("silent_after");
 });
 

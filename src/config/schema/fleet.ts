@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import * as v from "valibot";
 import type { FleetConfig } from "../config.ts";
-import { age, text } from "./leaf.ts";
+import { age, choice, text } from "./leaf.ts";
 import { table } from "./table.ts";
 
 /** The longest name that Linux gives a machine. */
@@ -16,11 +16,13 @@ export const fleetSchema = v.pipe(
         /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
       ),
     ),
+    workers: v.optional(choice(["own", "any"]), "own"),
     silent_after: v.optional(age("2m"), "5m"),
   }),
   v.transform(
-    ({ host, silent_after }): FleetConfig => ({
+    ({ host, workers, silent_after }): FleetConfig => ({
       host: host ?? hostNameOf(hostname()),
+      workers,
       silent_after_ms: silent_after,
     }),
   ),

@@ -1,4 +1,5 @@
 import type { JobContext } from "../../jobs/context.ts";
+import { refuseNamesakes } from "../../jobs/register-host.ts";
 import type { Schedule } from "../../jobs/schedules.ts";
 import { schedulesOf } from "../../jobs/schedules.ts";
 import { DueTimes } from "./due-times.ts";
@@ -14,8 +15,12 @@ export interface StartingPlans {
   skipped: Map<string, number>;
 }
 
-/** The plans at the start, from the catalog: runs that were missed since the daemon last ran are due at once. */
+/**
+ * The plans at the start, from the catalog: runs that were missed since the daemon last ran are due at once. Throws code
+ * `usage` if a name of a server means another one on another host.
+ */
 export async function startingPlans(context: JobContext): Promise<StartingPlans> {
+  await refuseNamesakes(context);
   const now = context.clock.now();
   const { catch_up_ms, retries } = context.config.schedule;
   const oldest = before(now, catch_up_ms);
@@ -39,11 +44,12 @@ export async function startingPlans(context: JobContext): Promise<StartingPlans>
   return started;
 }
 
-/** The plans after a reload; `settledUntil` returns the last settled due time of a schedule that the old config has. */
+/** The plans after a reload, refused as at the start; `settledUntil` returns the last settled due time of a schedule that the old config has. */
 export async function reloadedPlans(
   context: JobContext,
   settledUntil: (name: string) => Date | undefined,
 ): Promise<Plan[]> {
+  await refuseNamesakes(context);
   const plans: Plan[] = [];
   for (const schedule of schedulesOf(context.config)) {
     const since = before(await seenSince(context, schedule), 0);

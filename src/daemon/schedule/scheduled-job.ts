@@ -14,6 +14,7 @@ import { byUrgency } from "../../jobs/verify/budget.ts";
 import { runRepair } from "../../jobs/verify/repair.ts";
 import { runVerify } from "../../jobs/verify/verify.ts";
 import type { Claim } from "../turns.ts";
+import { takeSlots } from "./slots.ts";
 
 /** The number of runs skipped in a row that raises an alert. */
 const SKIPS_ALERTED = 3;
@@ -48,9 +49,13 @@ export async function runScheduled(
     switch (job) {
       case "backup": {
         const claim = await claimOf(context, schedule);
+        const servers = claim.type === "backup" ? claim.servers : new Set<string>();
+        const taken = await takeSlots(context, servers);
         // A run without databases may still find a new one, but its outcome says nothing about the job.
-        const isPart = claim.type === "backup" && claim.servers.size === 0;
-        return runBackup(context, [], { selects, repeat, isPart });
+        const isPart = servers.size === 0 || taken.isElsewhere;
+        const isOurs: Schedule["selects"] = (server, database) =>
+          taken.has(server) && selects(server, database);
+        return runBackup(context, [], { selects: isOurs, repeat, isPart, idle: taken.why });
       }
       case "cleanup":
         return runCleanup(context, {});

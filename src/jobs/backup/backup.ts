@@ -8,6 +8,7 @@ import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
 import { recordRun } from "../record-run.ts";
+import { registerHost } from "../register-host.ts";
 import { resumeLeft } from "../standby/paused-replay.ts";
 import { alertBackup } from "./alerts.ts";
 import type { BackupReport, BackupResult, BackupStatistics } from "./report.ts";
@@ -27,6 +28,8 @@ export interface BackupOptions {
   repeat?: Repeat;
   /** Not the whole job, so not reported to dead man's switches. */
   isPart?: boolean;
+  /** Why no database is selected. */
+  idle?: string | undefined;
 }
 
 /**
@@ -39,6 +42,7 @@ export async function runBackup(
   options: BackupOptions = {},
 ): Promise<BackupReport> {
   requireOwner("backup", context.config);
+  await registerHost(context);
   refuseLostKey(context.config);
   let results: BackupResult[] = [];
   let globals: BackupResult[] = [];
@@ -58,7 +62,7 @@ export async function runBackup(
       statistics,
       error:
         [...results, ...globals].find((result) => result.error)?.error ??
-        (results.length === 0 ? IDLE : null),
+        (results.length === 0 ? (options.idle ?? IDLE) : null),
     };
   };
   const isPart = options.isPart === true || names.length > 0;

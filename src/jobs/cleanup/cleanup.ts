@@ -11,6 +11,7 @@ import { collectResults } from "../copies/restore-results.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
 import { recordRun } from "../record-run.ts";
+import { registerHost } from "../register-host.ts";
 import { sweepScratch } from "../scratch/sweep.ts";
 import { adoptionOf } from "./adopt-orphans.ts";
 import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
@@ -80,6 +81,7 @@ export async function previewCleanup(
  */
 export async function runCleanup(context: JobContext, options: CleanupOptions): Promise<CleanupReport> {
   requireOwner("cleanup", context.config);
+  await registerHost(context);
   await using right = await holdCleanup(context);
   const leased = right.context;
   const tally = new CleanupTally(context.storages.map(({ name }) => name));

@@ -24,7 +24,8 @@ beforeAll(async () => {
   proxy = startHttpProxy(s3.endpoint);
   source = await postgres.createDatabase();
   await fillBulk(postgres.connect(source), 20);
-  const host = { server: "main", databases: [source], days: 30, more: '[compression]\nalgorithm = "none"' };
+  const more = 'workers = "any"\n[compression]\nalgorithm = "none"';
+  const host = { server: "main", databases: [source], days: 30, more };
   const through = { ...s3, endpoint: proxy.endpoint };
   hosts = await TwoHosts.make(postgres, through, await s3.makeBucket(), { a: host, b: host });
   sql = postgres.connect(new URL(hosts.url).pathname.slice(1));

@@ -13,6 +13,7 @@ export interface HostOptions {
   databases: readonly string[];
   /** `keep.days` of its storages. */
   days: number;
+  /** More lines of `[fleet]`, and more tables. */
   more?: string;
 }
 

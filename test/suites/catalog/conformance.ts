@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { BackupRecord, CopyRecord, RunRecord } from "../../../src/catalog/records.ts";
 import { alerts, deliveries } from "./alerts.ts";
-import { fences } from "./fences.ts";
+import { fences, slots } from "./fences.ts";
 import { filters } from "./filters.ts";
 import { history } from "./history.ts";
 import { hosts } from "./hosts.ts";
@@ -60,6 +60,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("hosts", () => hosts(use, reopen));
     describe("leases", () => leases(use, reopen));
     describe("tokens of leases, and alerts of hosts", () => fences(use));
+    describe("due times that hosts share", () => slots(use));
     describe("restore tests", () => restoreTests(use, reopen));
     describe("scratch databases", () => scratchDatabases(use, reopen));
     describe("listings of storages", () => listings(use, reopen));

@@ -148,6 +148,37 @@ export function fences(use: () => Catalog): void {
   });
 }
 
+/** The part of the suite about due times that hosts share. */
+export function slots(use: () => Catalog): void {
+  const slot = (change: object = {}) => ({
+    ...{ schedule: "backup", server: crypto.randomUUID(), due_at: "2026-05-01T02:00:00.000Z" },
+    ...{ host: "a", claimed_at: "2026-05-01T02:00:01.000Z" },
+    ...change,
+  });
+
+  test("a due time of a server is one host's: the first that takes it, also if many do at once", async () => {
+    const one = slot();
+    const hosts = ["a", "b", "c", "d"];
+    const taken = await Promise.all(hosts.map((host) => use().slots.take({ ...one, host })));
+    expect(new Set(taken).size).toBe(1);
+    expect(await use().slots.take({ ...one, host: "z" })).toBe(String(taken[0]));
+    for (const other of [
+      { server: "x" },
+      { schedule: "backup busy" },
+      { due_at: "2026-05-02T02:00:00.000Z" },
+    ])
+      expect(await use().slots.take({ ...one, ...other, host: "z" })).toBe("z");
+  });
+
+  test("old due times are removed", async () => {
+    const [old, young] = [slot(), slot({ due_at: "2026-05-09T02:00:00.000Z" })];
+    for (const one of [old, young]) await use().slots.take(one);
+    await use().slots.prune("2026-05-02T00:00:00.000Z");
+    expect(await use().slots.take({ ...old, host: "b" })).toBe("b");
+    expect(await use().slots.take({ ...young, host: "b" })).toBe("a");
+  });
+}
+
 async function newAlert(catalog: Catalog): Promise<AlertRecord> {
   const key = crypto.randomUUID();
   const alert = alertRecord({ key });

@@ -1,0 +1,78 @@
+import { isIP } from "node:net";
+import { Pg321Error } from "../base/errors.ts";
+import { VERSION } from "../base/version.ts";
+import type { HostRecord, HostServer } from "../catalog/hosts.ts";
+import type { Config, ServerConfig } from "../config/config.ts";
+import { hostOf } from "../postgres/connection.ts";
+import type { JobContext } from "./context.ts";
+
+type Registering = Pick<JobContext, "catalog" | "clock" | "host" | "pid"> & {
+  config: Pick<Config, "file" | "fleet" | "server" | "storage">;
+};
+
+/**
+ * Records what a host has that works without a daemon, so that the others leave it alone. A daemon keeps its own record.
+ * Throws as `refuseNamesakes` does.
+ */
+export async function registerHost(context: Registering): Promise<void> {
+  const { catalog, clock, config, host, pid } = context;
+  if (!catalog.isShared) return;
+  await refuseNamesakes(context);
+  const known = await catalog.hosts.one(host);
+  if (known && known.stopped_at === null) return;
+  const now = (await catalog.leaseTime(clock)).toISOString();
+  const { started_at = now, heartbeat_at = now, stopped_at = now } = known ?? {};
+  const times = { started_at, heartbeat_at, stopped_at };
+  const record = { host, version: VERSION, pid, ...times, ...placesOf(config), next_runs: [], problems: [] };
+  const isSame = (field: "servers" | "storages") =>
+    JSON.stringify(known?.[field]) === JSON.stringify(record[field]);
+  if (!isSame("servers") || !isSame("storages")) await catalog.hosts.put(record);
+}
+
+/** The servers and storages of a host's record. */
+export function placesOf({
+  server,
+  storage,
+}: Pick<Config, "server" | "storage">): Pick<HostRecord, "servers" | "storages"> {
+  return { storages: storage.map(({ name, type }) => ({ name, type })), servers: server.map(hostServer) };
+}
+
+/** A server without its secrets. */
+export function hostServer({ name, host, port }: Pick<ServerConfig, "name" | "host" | "port">): HostServer {
+  const at = hostOf({ host, port });
+  return { name, at: at.startsWith("/") ? `${at}/.s.PGSQL.${port}` : `${at}:${port}` };
+}
+
+/**
+ * Refuses (code `usage`) a config in which the name of a server means another one than on another registered host: their
+ * backups would mix. With `fleet.workers = "any"` the same name is the same server on purpose.
+ */
+export async function refuseNamesakes({
+  catalog,
+  config,
+  host,
+}: Pick<Registering, "catalog" | "config" | "host">): Promise<void> {
+  if (!catalog.isShared || config.fleet.workers === "any") return;
+  for (const other of await catalog.hosts.all()) {
+    if (other.host === host) continue;
+    for (const { name, at } of placesOf(config).servers) {
+      const theirs = other.servers.find((one) => one.name === name);
+      if (theirs === undefined || (theirs.at === at && !isLocal(at))) continue;
+      const where = theirs.at === at ? `${at}, each on its own machine` : `${at} here and ${theirs.at} there`;
+      throw new Pg321Error(
+        "usage",
+        `${config.file}: host "${other.host}" has a server "${name}", too: ${where}`,
+        {
+          hint: `give one of them another name, such as "${name}-${host}"; if both are the same server, fleet.workers = "any" on both hosts says so; if host "${other.host}" is gone: pg321 forget-host ${other.host}`,
+        },
+      );
+    }
+  }
+}
+
+/** Whether an address means another server on each machine. */
+function isLocal(at: string): boolean {
+  const host = at.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+  if (isIP(host) === 4) return host.startsWith("127.");
+  return at.startsWith("/") || host === "::1" || host === "localhost";
+}

@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import type { Sql } from "postgres";
+import { type Installation, localStorage } from "../../lab/installation.ts";
+import { eventually } from "../../lab/machine/running.ts";
+import { stopped, TwoHosts } from "../../lab/machine/two-hosts.ts";
+import { rgw, type S3Lab } from "../../lab/servers/s3.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+setDefaultTimeout(120_000);
+
+const postgres = usePostgres();
+let s3: S3Lab;
+let hosts: TwoHosts;
+let sql: Sql;
+let source = "";
+
+beforeAll(async () => {
+  s3 = await rgw();
+  source = await postgres.createDatabase();
+  const host = { server: "main", databases: [source], days: 30 };
+  hosts = await TwoHosts.make(postgres, s3, await s3.makeBucket(), { a: host, b: host });
+  sql = postgres.connect(new URL(hosts.url).pathname.slice(1));
+});
+afterAll(() => hosts?.[Symbol.asyncDispose]());
+
+/** Both work on the same server every second, and on nothing else. */
+async function share(host: Installation, name: string, workers: string): Promise<void> {
+  const off = ["cleanup", "verify", "repair"].map((job) => `${job} = "off"`).join("\n");
+  await host.configure({
+    more: `[catalog]\nurl = "${hosts.url}"\n[fleet]\nhost = "${name}"\nworkers = "${workers}"\n[schedule]\nbackup = "* * * * * *"\nretries = 0\n${off}\n[http]\nlisten = "off"`,
+    storages: (directory) => [localStorage(`disk-${name}`, directory)],
+  });
+}
+
+test("two hosts with one name for two servers: the second one is refused, with what to do", async () => {
+  const { a, b } = hosts;
+  for (const [host, name] of [
+    [a, "a"],
+    [b, "b"],
+  ] as const)
+    await share(host, name, "own");
+  await a.backUp();
+  for (const command of ["run", "backup", "cleanup"]) {
+    const refused = await b.run(command);
+    expect([command, refused.exitCode, refused.stderr]).toEqual([
+      command,
+      2,
+      expect.stringMatching(
+        /host "a" has a server "main", too: 127\.0\.0\.1:\d+, each on its own machine\n(.*\n)*hint: .*"main-b".*forget-host a/,
+      ),
+    ]);
+  }
+  await using catalog = await hosts.catalog();
+  expect(await catalog.hosts.one("b")).toBeUndefined();
+});
+
+test("a due time is one host's; when that host dies, the other makes the next backups", async () => {
+  const { a, b } = hosts;
+  for (const [host, name] of [
+    [a, "a"],
+    [b, "b"],
+  ] as const)
+    await share(host, name, "any");
+  const [first, second] = await Promise.all([hosts.daemon(a), hosts.daemon(b)]);
+  await using catalog = await hosts.catalog();
+  const made = async (host: string) => catalog.countBackups({ host, status: ["VERIFIED"] });
+  const total = async () => (await made("a")) + (await made("b"));
+  const before = await total();
+  await eventually(async () => (await total()) >= before + 3);
+  // Each backup is the only one of its due time.
+  const due = await sql`
+    select runs.scheduled_for as due, count(*)::int as made from pg321.backups join pg321.runs on runs.id = backups.run_id
+    where runs.scheduled_for is not null group by 1 having count(*) > 1`;
+  expect([...due]).toEqual([]);
+  const idle = async () => (await catalog.runs({ outcome: "IDLE" })).map(({ error }) => error);
+  await eventually(async () =>
+    (await idle()).some((error) => error?.startsWith('this scheduled time was taken by host "')),
+  );
+
+  first.kill("SIGKILL");
+  await first.ended;
+  const after = await made("b");
+  await eventually(async () => (await made("b")) >= after + 2);
+  await stopped(second);
+  expect((await catalog.backups({ host: "b", status: ["VERIFIED"], limit: 1 }))[0]?.server).toBe("main");
+});

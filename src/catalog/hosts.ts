@@ -1,5 +1,7 @@
 import type { RunRecord } from "./records.ts";
 
+export const WITHOUT_DAEMON = 0;
+
 /**
  * A member of the fleet: a host whose daemon works, or worked, with this catalog. All times are those of
  * `Catalog.leaseTime`, because the clocks of hosts may differ.
@@ -9,6 +11,7 @@ export interface HostRecord {
   host: string;
   /** The version of its program. */
   version: string;
+  /** `WITHOUT_DAEMON` if no daemon of it has worked with the catalog, only commands. */
   pid: number;
   /** When its daemon started. */
   started_at: string;

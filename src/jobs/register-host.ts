@@ -1,12 +1,12 @@
 import { isIP } from "node:net";
 import { Pg321Error } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
-import type { HostRecord, HostServer } from "../catalog/hosts.ts";
+import { type HostRecord, type HostServer, WITHOUT_DAEMON } from "../catalog/hosts.ts";
 import type { Config, ServerConfig } from "../config/config.ts";
 import { hostOf } from "../postgres/connection.ts";
 import type { JobContext } from "./context.ts";
 
-type Registering = Pick<JobContext, "catalog" | "clock" | "host" | "pid"> & {
+type Registering = Pick<JobContext, "catalog" | "clock" | "host"> & {
   config: Pick<Config, "file" | "fleet" | "server" | "storage">;
 };
 
@@ -15,15 +15,15 @@ type Registering = Pick<JobContext, "catalog" | "clock" | "host" | "pid"> & {
  * Throws as `refuseNamesakes` does.
  */
 export async function registerHost(context: Registering): Promise<void> {
-  const { catalog, clock, config, host, pid } = context;
+  const { catalog, clock, config, host } = context;
   if (!catalog.isShared) return;
   await refuseNamesakes(context);
   const known = await catalog.hosts.one(host);
   if (known && known.stopped_at === null) return;
   const now = (await catalog.leaseTime(clock)).toISOString();
-  const { started_at = now, heartbeat_at = now, stopped_at = now } = known ?? {};
-  const times = { started_at, heartbeat_at, stopped_at };
-  const record = { host, version: VERSION, pid, ...times, ...placesOf(config), next_runs: [], problems: [] };
+  const { pid = WITHOUT_DAEMON, started_at = now, heartbeat_at = now, stopped_at = now } = known ?? {};
+  const daemon = { pid, started_at, heartbeat_at, stopped_at, next_runs: [], problems: [] };
+  const record = { host, version: VERSION, ...daemon, ...placesOf(config) };
   const isSame = (field: "servers" | "storages") =>
     JSON.stringify(known?.[field]) === JSON.stringify(record[field]);
   if (!isSame("servers") || !isSame("storages")) await catalog.hosts.put(record);

@@ -66,6 +66,13 @@ test("a daemon works with it and says that it is healthy; a second one is refuse
   await installation.configure({
     more: `${catalog}\n[http]\nlisten = "unix:${socket}"\n[fleet]\nhost = "web1"`,
   });
+  // The name of the machine, under which it made its first backup, is another host's as long as that is registered.
+  const other = await installation.run("run");
+  expect([other.exitCode, other.stderr]).toEqual([
+    2,
+    expect.stringContaining(`pg321 forget-host ${hostname()}`),
+  ]);
+  await installation.ok("forget-host", hostname());
   const daemon = watched(installation.start("run"));
   try {
     await daemon.says("started");

@@ -1,5 +1,5 @@
 import { COMMIT, VERSION } from "../../base/version.ts";
-import { type HostRecord, hostState } from "../../catalog/hosts.ts";
+import { type HostRecord, hostState, WITHOUT_DAEMON } from "../../catalog/hosts.ts";
 import { catalogText } from "../../catalog/open.ts";
 import type { AlertRecord, RunRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../../jobs/context.ts";
@@ -58,7 +58,7 @@ function recordedHost(
   { runs, leaseNow, silentMs }: HostFacts,
 ): Omit<FleetHost, keyof ReturnType<typeof hostSums>> {
   const last_runs = runs.map(lastRun);
-  if (!record) {
+  if (!record || record.pid === WITHOUT_DAEMON) {
     const unknown = {
       version: null,
       pid: null,
@@ -66,8 +66,9 @@ function recordedHost(
       heartbeat_at: null,
       heartbeat_age_ms: null,
     };
-    const none = { stopped_at: null, problems: [], servers: [], storages: [], next_runs: [] };
-    return { host, state: "never", ...unknown, ...none, last_runs };
+    const { servers = [], storages = [] } = record ?? {};
+    const none = { stopped_at: null, problems: [], next_runs: [] };
+    return { host, state: "never", ...unknown, ...none, servers, storages, last_runs };
   }
   const { version, pid, started_at, heartbeat_at, stopped_at, problems, servers, storages, next_runs } =
     record;

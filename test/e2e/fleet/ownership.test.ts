@@ -73,6 +73,8 @@ async function objectsOf(server: string, disk: string): Promise<string[]> {
 async function age(id: string, days: number): Promise<void> {
   const at = new Date(Date.now() - days * DAY_MS).toISOString();
   await sql`update pg321.backups set started_at = ${at}, finished_at = ${at} where id = ${id}`;
+  // Retention reads this one.
+  await sql`update pg321.retained_backups set started_at = ${at} where id = ${id}`;
 }
 
 /** What killed, failed and half-done work of host B has left. Returns the ids of its records. */

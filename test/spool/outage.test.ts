@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
+import { NOT_READ, READ } from "../../src/catalog/spool/knowledge.ts";
 import { isUnreachable, useSpools } from "../lab/servers/use-spools.ts";
 import { backupRecord, copyRecord, ELSEWHERE } from "../suites/catalog/records.ts";
 
@@ -136,4 +137,16 @@ test("records of one installation are not delivered to another", async () => {
   });
   await using catalog = await spools.open(place);
   expect(await catalog.countBackups({})).toBe(1);
+});
+
+test("of every table it is decided whether a host remembers it", async () => {
+  const place = await spools.newPlace();
+  await using _catalog = await spools.open(place);
+  using file = new Database(place.path, { readonly: true });
+  const here = file.query<{ name: string }, []>("SELECT name FROM sqlite_master WHERE type = 'table'").all();
+  const database = decodeURIComponent(new URL(place.direct).pathname.slice(1));
+  const there = await spools.postgres.connect(database)<{ name: string }[]>`
+    select tablename as name from pg_tables where schemaname = 'pg321'`;
+  const both = there.map(({ name }) => name).filter((name) => here.some((one) => one.name === name));
+  expect(both.toSorted()).toEqual([...READ.map(([table]) => table), ...NOT_READ].toSorted());
 });

@@ -15,6 +15,15 @@ export class Calls {
   readonly #process = crypto.randomUUID();
   #number = 0;
 
+  /** Whether a COMMIT was never settled: then its number must stay for the one who settles it. */
+  hasUnsettled = false;
+
+  /** The statement that removes what this process has stored; undefined if there is nothing, or it is still needed. */
+  get removal(): string | undefined {
+    if (this.#number === 0 || this.hasUnsettled) return undefined;
+    return `DELETE FROM pg321.calls WHERE process = '${this.#process}'`;
+  }
+
   next(): CallMark {
     this.#number++;
     return { process: this.#process, number: this.#number };
@@ -26,6 +35,9 @@ export function markStatement({ process, number }: CallMark): string {
   return `INSERT INTO pg321.calls VALUES ('${process}', ${number}, 1, now())
     ON CONFLICT (process) DO UPDATE SET number = excluded.number, is_done = 1, at = now()`;
 }
+
+/** Processes that were killed leave a row. No outage lasts as long. */
+export const REMOVE_OLD_CALLS = "DELETE FROM calls WHERE at < now() - interval '90 days'";
 
 /** A transaction at its server: no other one has the same process and beginning. */
 export interface Whereabouts {

@@ -12,7 +12,7 @@ interface Meaning {
 }
 
 const ADDRESS_HINT =
-  "check that the server runs, and its address in catalog.url; until it answers again nothing can be recorded";
+  "check that the server runs, and its address in catalog.url; meanwhile only hosts that have used this catalog before make backups";
 
 /** By SQLSTATE. */
 const MEANINGS: Readonly<Record<string, Meaning>> = {

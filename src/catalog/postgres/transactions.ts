@@ -124,6 +124,8 @@ export class Transactions implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#turn.catch(() => {});
+    const { removal } = this.#calls;
+    if (removal !== undefined) await this.#session?.script(removal).catch(() => {});
     await this.#drop();
   }
 
@@ -217,6 +219,7 @@ export class Transactions implements AsyncDisposable {
         }),
       );
     } catch {
+      this.#calls.hasUnsettled = true;
       throw new CommitLost(mark, cause);
     }
   }

@@ -2,6 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { HOUR_MS, MINUTE_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
+import { REMOVE_OLD_CALLS } from "../postgres/calls.ts";
 import { migrate } from "../postgres/migration/migrate.ts";
 import { PostgresCatalog } from "../postgres/postgres.ts";
 import type { Transactions } from "../postgres/transactions.ts";
@@ -124,6 +125,7 @@ export class Connection {
     do delivered += await this.#deliver();
     while (!(await file.inTransaction("end the outage", async () => file.isEmpty())));
     await carryLeases(this.#tools);
+    await transactions.do("remove old calls", ({ run }) => run(REMOVE_OLD_CALLS));
     const since = this.#since;
     this.#since = undefined;
     if (since !== undefined) log?.info("the catalog is reachable again", { since, delivered });

@@ -23,7 +23,7 @@ const RECENT = `WITH places AS (SELECT * FROM latest_backups WHERE server ${OWN}
  * What is read of each table, in the order in which it is written: a backup before its copies, and the sums last, because
  * the triggers of the file have summed up only the rows that it has.
  */
-const READ: readonly (readonly [table: string, sql: string])[] = [
+export const READ: readonly (readonly [table: string, sql: string])[] = [
   ["installation", "SELECT * FROM installation"],
   ["schedules", "SELECT * FROM schedules"],
   ["databases", `SELECT * FROM databases WHERE server ${OWN}`],
@@ -56,6 +56,13 @@ const READ: readonly (readonly [table: string, sql: string])[] = [
   ["latest_backups", `SELECT * FROM latest_backups WHERE server ${OWN}`],
   ["verified_days", "SELECT * FROM verified_days"],
   ["stored_months", `SELECT * FROM stored_months WHERE server ${OWN}`],
+];
+/**
+ * What is not read: what each process or host does for itself, what only removal needs, and the tables that the file's own
+ * triggers make.
+ */
+export const NOT_READ: readonly string[] = [
+  ...["deliveries", "listings", "scratch_databases", "slots", "tombstones", "retained_backups"],
 ];
 /** Emptied first, because their rows refer to others. Notices of other hosts are sent by them. */
 const EMPTIED = ["deliveries", "copies"];

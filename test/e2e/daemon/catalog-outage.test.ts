@@ -189,8 +189,9 @@ test("a host that is killed in an outage starts without its catalog, and deliver
   expect([health.status, await health.json()]).toMatchObject([200, { status: "degraded" }]);
   const status = await installation.ok("status");
   expect(status.stdout).toContain("he catalog is unreachable since ");
-  // A person may back up as well, but not clean up.
-  await installation.backUp();
+  // A person may back up and restore as well, but not clean up.
+  const byHand = await installation.backUp();
+  await installation.ok("restore", byHand, "--create", "--target", postgres.url(postgres.newName()));
   const cleanup = await installation.run("cleanup");
   expect([cleanup.exitCode, cleanup.stderr]).toEqual([
     13,

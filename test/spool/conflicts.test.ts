@@ -79,6 +79,36 @@ describe("a lease that outlives an outage", () => {
   });
 });
 
+test("what a run writes after the outage is looked at again too, if another host had its lease meanwhile", async () => {
+  const place = await spools.newPlace();
+  await using catalog = await spools.open(place);
+  await using other = await spools.openDirectly(place);
+  const now = new Date().toISOString();
+  const lease = (run_id: string) => ({
+    name: "main/app",
+    run_id,
+    ...ELSEWHERE,
+    acquired_at: now,
+    expires_at: new Date(Date.now() + 60_000).toISOString(),
+  });
+  await catalog.acquireLease(lease("ours"), now, () => "unseen");
+  const fence = { name: "main/app", token: Number(await catalog.leaseToken("main/app", "ours")) };
+  const backup = backupRecord();
+  await catalog.insertBackup(backup, fence);
+  await catalog.putCopy(copyRecord(backup), fence);
+  spools.relay.cut();
+  expect(await catalog.renewLease("main/app", "ours", lease("ours").expires_at)).toBe(true);
+  expect(await other.acquireLease(lease("theirs"), now, () => "dead")).toBeUndefined();
+  await other.updateCopy(backup.id, "local", { state: "FAILED" });
+  await other.updateBackup(backup.id, { status: "INTERRUPTED" });
+  await other.releaseLease("main/app", "theirs");
+  spools.relay.pass();
+  await spools.untilBack(catalog);
+  await catalog.updateCopy(backup.id, "local", { state: "CONFIRMED", object_bytes: 7 }, fence);
+  expect(await other.copies(backup.id)).toMatchObject([{ state: "INTENDED", confirmed_at: null }]);
+  await catalog.releaseLease("main/app", "ours");
+});
+
 test("a backup that another host has settled meanwhile is looked at again, not believed", async () => {
   const place = await spools.newPlace();
   await using catalog = await spools.open(place);

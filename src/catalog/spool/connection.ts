@@ -36,7 +36,7 @@ export class Connection {
   #delivering: Promise<number> | undefined;
   #learning: Promise<void> | undefined;
   #learnedAtMs = Number.NEGATIVE_INFINITY;
-  #isClosed = false;
+  readonly #closed = new AbortController();
 
   constructor(tools: ConnectionTools) {
     this.#tools = tools;
@@ -99,11 +99,27 @@ export class Connection {
     log?.error("the catalog is unreachable: this host goes on with its last knowledge", {
       error: this.#reason,
     });
+    void this.#keepLooking();
+  }
+
+  /** Also if nothing calls: a record may wait. */
+  async #keepLooking(): Promise<void> {
+    while (this.#since !== undefined && !this.#closed.signal.aborted) {
+      await this.#tools.clock.sleep(RETRY_MS, this.#closed.signal).catch(() => {});
+      this.#lookAgain();
+      await this.#returning;
+    }
   }
 
   #lookAgain(): void {
     const { clock } = this.#tools;
-    if (this.#isClosed || this.#returning || clock.monotonicMs() - this.#triedAtMs < RETRY_MS) return;
+    if (
+      this.#closed.signal.aborted ||
+      this.#since === undefined ||
+      this.#returning ||
+      clock.monotonicMs() - this.#triedAtMs < RETRY_MS
+    )
+      return;
     this.#triedAtMs = clock.monotonicMs();
     this.#returning = this.#return()
       .catch((error) => {
@@ -176,7 +192,7 @@ export class Connection {
 
   /** Ends the looking; what is under way is awaited. */
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#closed.abort();
     await Promise.all([this.#returning, this.#learning]);
   }
 }

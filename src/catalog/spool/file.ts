@@ -53,7 +53,7 @@ export interface CarriedLease {
   run_id: string;
   /** The token that the run behind it shows. */
   token: number;
-  /** The token that the catalog expects; null: the lease is another run's there, or the outage is not over. */
+  /** The token that the catalog expects; null: another run has or had the lease there, or the outage is not over. */
   catalog_token: number | null;
 }
 

@@ -86,10 +86,13 @@ export async function learn(
   await file.inTransaction("store what the catalog has", async (database) => {
     // Changes that wait are not in the catalog yet.
     if (!file.isEmpty()) return;
+    // A reload may have added servers, of which this host has recorded databases.
+    const seen = database.query<{ server: string }, []>("SELECT DISTINCT server FROM databases").all();
+    const all = new Set([...servers, ...seen.map(({ server }) => server)]);
+    const values = { host, servers: JSON.stringify([...all]) };
     await using snapshot = await transactions.snapshot("read for the spool");
     for (const table of EMPTIED) database.run(`DELETE FROM ${table}`);
-    for (const [table, sql] of READ)
-      await replace(database, snapshot, table, sql, { host, servers: JSON.stringify(servers) });
+    for (const [table, sql] of READ) await replace(database, snapshot, table, sql, values);
     database.run("UPDATE spool SET known_at = ?", [clock.now().toISOString()]);
   });
 }

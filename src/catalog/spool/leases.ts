@@ -24,7 +24,10 @@ export async function carryLeases(tools: { file: SpoolFile; transactions: Transa
   }
 }
 
-/** The token of the lease in the catalog; null if another run has it. */
+/**
+ * The token of the lease in the catalog; null if another run has it, or had it meanwhile: that one may have settled what
+ * ours works on, so the changes of our run are delivered with a look at that.
+ */
 async function carry(transaction: Transaction, lease: LeaseHolder): Promise<number | null> {
   const { name, run_id } = lease;
   await transaction.lock("lease", name);
@@ -35,6 +38,9 @@ async function carry(transaction: Transaction, lease: LeaseHolder): Promise<numb
   if (holder && !isOurs && isHeld(holder, now.toISOString())) return null;
   const expires_at = new Date(now.getTime() + LEASE_MS).toISOString();
   await transaction.run(...upsert(LEASES, ["name"], { ...lease, expires_at }));
-  if (!isOurs) await nextToken(transaction, name);
+  if (!isOurs) {
+    await nextToken(transaction, name);
+    return null;
+  }
   return (await tokenOf(transaction, name, run_id)) ?? null;
 }

@@ -85,7 +85,12 @@ export class Spooled {
   async #answer(kind: Kind, call: Call): Promise<unknown> {
     if (!(await this.#connection.isReachable())) return this.#answerHere(kind, call);
     const fenced = this.#carriedFence(call);
-    if (fenced === "here") return this.#answerHere(kind, call);
+    if (fenced === "here") {
+      const made = await this.#answerHere(kind, call);
+      // Delivers it.
+      await this.#connection.isReachable();
+      return made;
+    }
     let result: unknown;
     try {
       result = await invoke(this.#primary, fenced);
@@ -99,7 +104,7 @@ export class Spooled {
 
   /**
    * The call with the token that the catalog knows, if its lease outlived an outage. `here`: another run has the lease
-   * there, so the change is delivered as those of the outage are.
+   * there, or may have had it, so the change is delivered as those of the outage are.
    */
   #carriedFence(call: Call): Call | "here" {
     const fence = fenceOf(call);

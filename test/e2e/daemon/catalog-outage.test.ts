@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DAY_MS, MINUTE_MS } from "../../../src/base/limits.ts";
 import { silentLog } from "../../../src/base/log.ts";
@@ -15,7 +16,7 @@ import { metricsSource, renderMetrics } from "../../../src/http/metrics/metrics.
 import { silentProgress } from "../../../src/jobs/progress.ts";
 import { statusReport } from "../../../src/status/status.ts";
 import { verdictOf } from "../../../src/status/verdict.ts";
-import { Installation, localStorage } from "../../lab/installation.ts";
+import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
 import { keysIn } from "../../lab/leftovers.ts";
 import { JumpingClock } from "../../lab/machine/jumping-clock.ts";
 import { eventually, watched } from "../../lab/machine/running.ts";
@@ -197,6 +198,17 @@ test("a host that is killed in an outage starts without its catalog, and deliver
     13,
     expect.stringContaining("cleanup waits for the catalog"),
   ]);
+  // Another host with the same storage reaches the catalog: it sees objects without a record, and may adopt them.
+  const keys = await keysIn(disk);
+  const otherConfig = join(installation.directory, "other.toml");
+  const text = await readFile(installation.configFile, "utf8");
+  const moved = text
+    .replace(`:${relay.port}/`, `:${postgres.address.port}/`)
+    .replace('/state"', '/other-state"');
+  await writeFile(otherConfig, `${moved}\n[fleet]\nhost = "other"`, { mode: 0o600 });
+  const cleaned = await runProgram(["cleanup", "--adopt", "--json"], { PG321_CONFIG: otherConfig });
+  expect([cleaned.stderr, cleaned.json?.adopted]).toEqual([expect.any(String), 2]);
+  expect(await keysIn(disk)).toEqual(keys);
   second.kill("SIGKILL");
   await second.ended;
 

@@ -62,7 +62,7 @@ export interface LatestBackups {
 /** The few fields of a backup that a report of very many databases needs. */
 export type StandingBackup = Pick<
   BackupRecord,
-  "id" | "kind" | "status" | "started_at" | "finished_at" | "dump_bytes" | "object_bytes" | "error"
+  "id" | "kind" | "host" | "status" | "started_at" | "finished_at" | "dump_bytes" | "object_bytes" | "error"
 >;
 
 /** The fields of a copy that a report needs. */

@@ -6,8 +6,7 @@ import { isEndedByHand } from "../../base/text/states.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
 import { isGlobalsPlace } from "../../catalog/globals.ts";
 import type { HostRecord } from "../../catalog/hosts.ts";
-import type { DatabaseRecord, LatestBackups } from "../../catalog/overview.ts";
-import type { BackupRecord } from "../../catalog/records.ts";
+import type { DatabaseRecord, Standing, StandingBackup } from "../../catalog/overview.ts";
 import type { RuleMarkRecord } from "../../catalog/rule-marks.ts";
 import type { MarkState, RuleName } from "../../rule/facts.ts";
 import { databaseKey } from "../rule-facts.ts";
@@ -25,7 +24,7 @@ export async function fleetDatabases(
   hosts: readonly HostRecord[],
   now: Date,
 ): Promise<FleetDatabase[]> {
-  const latest = (await catalog.overview.latestBackups(now)).filter((one) => !isGlobalsPlace(one));
+  const latest = (await catalog.overview.standings(now)).filter((one) => !isGlobalsPlace(one));
   const backupsOf = new Map(latest.map((one) => [databaseKey(one), one]));
   const records = new Map((await catalog.overview.databases()).map((one) => [databaseKey(one), one]));
   const marksOf = Map.groupBy(await catalog.ruleMarks.list(), databaseKey);
@@ -43,7 +42,7 @@ export async function fleetDatabases(
 
 interface Known {
   record: DatabaseRecord | undefined;
-  backups: LatestBackups | undefined;
+  backups: Standing | undefined;
   marks: readonly RuleMarkRecord[];
 }
 
@@ -72,7 +71,7 @@ function fleetDatabase(known: Known, hosts: readonly HostRecord[], now: Date): F
   };
 }
 
-function hostOf(having: readonly HostRecord[], backup: BackupRecord | null): string | null {
+function hostOf(having: readonly HostRecord[], backup: StandingBackup | null): string | null {
   const made = backup?.host ?? null;
   const isLeft = made !== null && (having.length === 0 || having.some(({ host }) => host === made));
   return isLeft ? made : (having[0]?.host ?? null);
@@ -99,7 +98,7 @@ function staleAfterMs(host: HostRecord | undefined): number {
   return intervals.length === 0 ? STALE_MS : STALE_INTERVALS * Math.max(...intervals);
 }
 
-function newest(one: BackupRecord | null, other: BackupRecord | null): BackupRecord | null {
+function newest(one: StandingBackup | null, other: StandingBackup | null): StandingBackup | null {
   if (!one || !other) return one ?? other;
   return one.started_at >= other.started_at ? one : other;
 }

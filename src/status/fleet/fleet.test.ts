@@ -3,11 +3,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadToml, MINIMAL } from "../../../test/fixtures/config-file.ts";
+import { fleetHost, fleetOf } from "../../../test/fixtures/fleet-report.ts";
 import { ManualClock } from "../../../test/lab/manual-clock.ts";
 import { hostRecord } from "../../../test/suites/catalog/hosts.ts";
 import { alertRecord, backupRecord, copyRecord, runRecord } from "../../../test/suites/catalog/records.ts";
 import { PLAIN, width } from "../../base/text/table.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
+import { boundTo } from "../../catalog/fleet/fenced-catalog.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import { type FleetSource, fleetReport } from "./fleet.ts";
@@ -84,7 +86,11 @@ test("hosts have the state of their daemon, their databases with marks, and thei
   await using here = await fixture();
   await threeHosts(here);
   const report = await fleetReport(here.source);
-  expect(report.catalog).toEqual({ at: expect.stringContaining("catalog.db"), is_shared: false });
+  expect(report.catalog).toEqual({
+    at: expect.stringContaining("catalog.db"),
+    is_shared: false,
+    unreachable_since: null,
+  });
   const none = { good: 0, partial: 0, failing: 0, stale: 0, never: 0, gone: 0 };
   expect(report.hosts).toMatchObject([
     {
@@ -181,14 +187,14 @@ test("the tables fit into 80 columns, whatever the names", async () => {
   expect(tables).toMatchInlineSnapshot(`
     "HOSTS
     HOST                        DAEMON               DATABASES
-    hxxxxxxxxxxxx…xxxxxxxxxxx1  up, seen 2m 00s ago  1 never
-      version: 1.2.3  note: the schedule was not checked for 300 s
-    web1                        up, seen 1m 00s ago  1 stale, 1 never, 1 good
-      oldest good: 3d 10h  version: 1.2.3
     web2                        silent for 3h 00m    1 failing
       oldest good: 10h 00m  version: 1.2.3  marks: 1 lost, 1 held
     web3                        stopped 2h 00m ago   1 partial
       oldest good: 10h 00m  version: 1.2.3
+    hxxxxxxxxxxxx…xxxxxxxxxxx1  up, seen 2m 00s ago  1 never
+      version: 1.2.3  note: the schedule was not checked for 300 s
+    web1                        up, seen 1m 00s ago  1 stale, 1 never, 1 good
+      oldest good: 3d 10h  version: 1.2.3
 
     LAST AND NEXT RUNS
     HOST                   JOB     LAST RUN             OUTCOME  NEXT RUN
@@ -206,4 +212,32 @@ test("the tables fit into 80 columns, whatever the names", async () => {
     db-web3/old          web3                  partial  2026-11-23 02:00:00  10h 00m
     db-web1/app          web1                  good     2026-11-23 02:00:00  10h 00m"
   `);
+});
+
+test("while the catalog is unreachable, the hosts are shown as they were then", async () => {
+  await using here = await fixture();
+  await threeHosts(here);
+  const status = () => ({ unreachable_since: at("09:04"), reason: "no answer", waiting: 3 });
+  const catalog = new Proxy(here.catalog, {
+    get: (target, name) => (name === "spool" ? { status } : boundTo(target, name)),
+  });
+  const report = await fleetReport({ ...here.source, catalog });
+  expect(report.hosts.map(({ host, state }) => `${host} ${state}`)).toEqual([
+    ...["web1 up", "web2 up", "web3 stopped"],
+  ]);
+  expect(fleetVerdict(report).sentence).toStartWith(
+    `The catalog is unreachable since ${at("09:04")}: this is what was known then, and `,
+  );
+});
+
+test("with hundreds of hosts the text has those with a problem, and counts the others", () => {
+  const hosts = Array.from({ length: 300 }, (_, index) => fleetHost({ host: `up${index}` }));
+  hosts[250] = fleetHost({ host: "silent250", state: "silent" });
+  const failed = fleetHost().last_runs.map((run) => ({ ...run, outcome: "FAILED" as const }));
+  hosts[260] = fleetHost({ host: "failed260", last_runs: failed });
+  const text = fleetText(fleetOf({ hosts }));
+  expect(text).toMatch(/^silent250 +silent for/m);
+  expect(text).toContain("and 200 more hosts: pg321 status --fleet --json");
+  expect(text).toMatch(/^failed260 +backup .* FAILED/m);
+  expect(text).toContain("and 299 more jobs: pg321 status --fleet --json");
 });

@@ -15,7 +15,9 @@ export async function fleetReport(source: FleetSource): Promise<FleetReport> {
   const { config, clock, host, installation } = source;
   const catalog = source.catalog.whole ?? source.catalog;
   const now = clock.now();
-  const leaseNow = await catalog.leaseTime(clock);
+  const { unreachable_since = null } = catalog.spool?.status() ?? {};
+  // What this host remembers of the others is as old as the outage.
+  const leaseNow = unreachable_since === null ? await catalog.leaseTime(clock) : new Date(unreachable_since);
   const hosts = await catalog.hosts.all();
   const runs = Map.groupBy(await catalog.hosts.lastRuns(), (run) => run.host);
   const databases = await fleetDatabases(catalog, hosts, now);
@@ -33,7 +35,7 @@ export async function fleetReport(source: FleetSource): Promise<FleetReport> {
     installation,
     now: now.toISOString(),
     timezone: config.timezone,
-    catalog: { at: catalogText(config.catalog), is_shared: catalog.isShared },
+    catalog: { at: catalogText(config.catalog), is_shared: catalog.isShared, unreachable_since },
     hosts: [...names].sort().map((name) => {
       const record = hosts.find((one) => one.host === name);
       const silentMs = config.fleet.silent_after_ms;

@@ -23,6 +23,8 @@ export interface FleetReport {
     at: string;
     /** Whether several hosts can use it. */
     is_shared: boolean;
+    /** Since when this host has not reached it: the report is of what it knew then. Null: it reaches it. */
+    unreachable_since: string | null;
   };
   /** In order of their names. */
   hosts: FleetHost[];

@@ -7,11 +7,13 @@ import { alertTable } from "../text.ts";
 import type { FleetDatabase, FleetHost, FleetReport, FleetRun } from "./report.ts";
 import { fleetVerdict } from "./verdict.ts";
 
-/** More databases without a problem are counted only; the JSON has all. */
+/** More hosts, jobs and databases without a problem are counted only; the JSON has all. */
 const GOOD_MAX = 100;
 const RANK: Readonly<Record<FleetDatabase["state"], number>> = {
   ...{ stale: 0, failing: 1, never: 2, partial: 3, good: 4, gone: 5 },
 };
+const HOST_RANK: readonly FleetHost["state"][] = ["silent", "stopped", "up", "never"];
+const GOOD_OUTCOMES = new Set(["OK", "IDLE", "RUNNING", "SKIPPED"]);
 const BAD = new Set(["stale", "failing", "FAILED", "INTERRUPTED", "silent"]);
 const GOOD = new Set(["good", "OK", "up"]);
 
@@ -41,8 +43,13 @@ function titled(style: Style, title: string, text: string | undefined): string |
 }
 
 function hostTable({ hosts, now }: FleetReport, style: Style): string {
-  return table(
-    hosts,
+  const sorted = hosts.toSorted(
+    (left, right) => HOST_RANK.indexOf(left.state) - HOST_RANK.indexOf(right.state),
+  );
+  const troubled = sorted.filter(({ state, problems }) => state !== "up" || problems.length > 0);
+  const shown = sorted.slice(0, Math.max(GOOD_MAX, troubled.length));
+  const text = table(
+    shown,
     [
       { title: "HOST", isName: true, cell: ({ host }) => host },
       { title: "DAEMON", cell: (host) => daemonText(host, style) },
@@ -58,6 +65,7 @@ function hostTable({ hosts, now }: FleetReport, style: Style): string {
     ],
     style,
   );
+  return withRest(text, sorted.length - shown.length, "more host");
 }
 
 function daemonText({ state, heartbeat_age_ms }: FleetHost, style: Style): string {
@@ -97,8 +105,12 @@ function runTable({ hosts }: FleetReport, style: Style): string | undefined {
     }));
   });
   if (rows.length === 0) return undefined;
-  return table(
-    rows,
+  const isGood = ({ last }: RunRow) => last === undefined || GOOD_OUTCOMES.has(last.outcome);
+  const shown = rows.length <= GOOD_MAX ? rows : rows.filter((row) => !isGood(row));
+  if (shown.length === 0)
+    return `${plural(rows.length, "job")} without a failed last run: pg321 status --fleet --json`;
+  const text = table(
+    shown,
     [
       { title: "HOST", isName: true, cell: ({ host }) => host },
       { title: "JOB", cell: ({ job }) => job },
@@ -108,6 +120,7 @@ function runTable({ hosts }: FleetReport, style: Style): string | undefined {
     ],
     style,
   );
+  return withRest(text, rows.length - shown.length, "more job");
 }
 
 function databaseTable({ databases }: FleetReport, style: Style): string | undefined {
@@ -127,7 +140,11 @@ function databaseTable({ databases }: FleetReport, style: Style): string | undef
     ],
     style,
   );
-  return rest === 0 ? text : `${text}\nand ${plural(rest, "more database")}: pg321 status --fleet --json`;
+  return withRest(text, rest, "more database");
+}
+
+function withRest(text: string, rest: number, noun: string): string {
+  return rest <= 0 ? text : `${text}\nand ${plural(rest, noun)}: pg321 status --fleet --json`;
 }
 
 function coloured(word: string, style: Style): string {

@@ -9,9 +9,12 @@ const NAMED_MAX = 3;
 
 /** The verdict on all hosts, the same for the page and for a terminal. */
 export function fleetVerdict(report: FleetReport): Verdict {
-  const problems = [...hostProblems(report), ...databaseProblems(report), ...alertProblems(report)].sort(
-    (left, right) => Number(right.level === "bad") - Number(left.level === "bad"),
-  );
+  const problems = [
+    ...catalogProblems(report),
+    ...hostProblems(report),
+    ...databaseProblems(report),
+    ...alertProblems(report),
+  ].sort((left, right) => Number(right.level === "bad") - Number(left.level === "bad"));
   const isNew = report.databases.every(({ state }) => state === "never" || state === "gone");
   const level: VerdictLevel = problems[0]?.level ?? (isNew ? "new" : "good");
   return { level, sentence: sentenceOf(report, problems), problems };
@@ -43,6 +46,11 @@ function sentenceOf({ hosts, databases }: FleetReport, problems: readonly Proble
   if (waiting === present.length)
     return `${head}; ${plural(waiting, "database waits", "databases wait")} for the first backup.`;
   return `${head}; ${plural(present.length - waiting, "database has", "databases have")} a recent good backup.`;
+}
+
+function catalogProblems({ catalog: { unreachable_since: since } }: FleetReport): Problem[] {
+  if (since === null) return [];
+  return [{ level: "bad", text: `the catalog is unreachable since ${since}: this is what was known then` }];
 }
 
 function hostProblems({ hosts }: FleetReport): Problem[] {

@@ -155,8 +155,8 @@ async function recomputed(catalog: Catalog) {
 /** The same backups as a report sees them, each read alone. */
 async function standingsOf(catalog: Catalog, latest: readonly LatestBackups[]): Promise<Standing[]> {
   const shown = ({ id, kind, status, started_at, finished_at, ...more }: BackupRecord): StandingBackup => {
-    const { dump_bytes, object_bytes, error } = more;
-    return { id, kind, status, started_at, finished_at, dump_bytes, object_bytes, error };
+    const { host, dump_bytes, object_bytes, error } = more;
+    return { id, kind, host, status, started_at, finished_at, dump_bytes, object_bytes, error };
   };
   const found: Standing[] = [];
   for (const { server, database, good, ended } of latest) {

@@ -22,7 +22,7 @@ const PLACES_PAGE = `SELECT server, database, good_id, good_started_at, left_out
   WHERE (server, database) > ($server, $database) ORDER BY server, database LIMIT $places`;
 const byId = (columns: string) =>
   `SELECT ${columns} FROM backups WHERE id IN (SELECT value FROM json_each($ids))`;
-const STANDING = byId("id, kind, status, started_at, finished_at, dump_bytes, object_bytes, error");
+const STANDING = byId("id, kind, host, status, started_at, finished_at, dump_bytes, object_bytes, error");
 const WHOLE = byId(Object.keys(BACKUPS.columns).join(", "));
 const COPIES = `SELECT backup_id, storage, state, confirmed_at, locked_until, lock_mode, lock_error, lock_place FROM copies
   WHERE backup_id IN (SELECT value FROM json_each($ids)) ORDER BY backup_id, storage`;

@@ -258,6 +258,34 @@ export function sums(make: MakeFixture): void {
     for (const [what, times] of Object.entries(seen)) expect(`${what}: ${times}`).not.toEndWith(": 0");
   }, 120_000);
 
+  test("the latest backups and those of a plan follow a corrected time", () =>
+    onNew(make, async (catalog) => {
+      const made: BackupRecord[] = [];
+      for (const day of [1, 2, 3]) {
+        const backup = backupRecord({ status: "VERIFIED", started_at: at(day) });
+        made.push(backup);
+        await catalog.insertBackup(backup);
+        await catalog.putCopy(copyRecord(backup, { storage: "disk", state: "CONFIRMED", object_bytes: day }));
+      }
+      const agree = async () => {
+        const now = await catalog.overview.latestBackups(NOW);
+        const { latest } = await recomputed(catalog);
+        expect(
+          now.map(({ server, database, good, ended }) => [`${server} ${database}`, { good, ended }]),
+        ).toEqual(latest);
+        expect(await catalog.overview.standings(NOW)).toEqual(await standingsOf(catalog, now));
+        expect(await retainedIn(catalog)).toEqual(await storedBackups(catalog));
+      };
+      const [first, , last] = made.map(({ id }) => id);
+      // The newest becomes the oldest, the oldest the newest, and the status changes with the time.
+      await catalog.updateBackup(last ?? "", { started_at: "2025-01-01T00:00:00.000Z" });
+      await agree();
+      await catalog.updateBackup(first ?? "", { started_at: at(5), status: "PARTIAL", hold_reason: "kept" });
+      await agree();
+      await catalog.updateBackup(first ?? "", { started_at: at(4), status: "FAILED" });
+      await agree();
+    }));
+
   test("work for databases and storages of any name", () =>
     onNew(make, async (catalog) => {
       const names = ["", "a b", "a'b\n", "z", "ü"];

@@ -1,3 +1,4 @@
+import { CHANGED_TIMES } from "./changed-times.ts";
 import { HOST_TOTALS } from "./host-totals.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
 import { RETAINED_BACKUPS } from "./retained-backups.ts";
@@ -332,4 +333,5 @@ export const MIGRATIONS: readonly string[] = [
   LATEST_BACKUPS,
   RETAINED_BACKUPS,
   HOST_TOTALS,
+  CHANGED_TIMES,
 ].map((sql) => sql.replace(/\bTEXT\b/g, TEXT));

@@ -1,3 +1,4 @@
+import { CHANGED_TIMES } from "./changed-times.ts";
 import { FIRST_MIGRATIONS } from "./first-migrations.ts";
 import { HOST_TOTALS } from "./host-totals.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
@@ -259,4 +260,5 @@ export const MIGRATIONS: readonly string[] = [
   LATEST_BACKUPS,
   RETAINED_BACKUPS,
   HOST_TOTALS,
+  CHANGED_TIMES,
 ];

@@ -131,7 +131,7 @@ function reportText(report: CopyReport, style: Style): string {
     report.tables,
     [
       { title: "TABLE", cell: ({ name }) => name },
-      { title: "RECORDS", cell: ({ rows }) => String(rows), align: "right" },
+      { title: "RECORDS", cell: ({ rows }) => rows.toLocaleString("en"), align: "right" },
       { title: "SHA-256 IN BOTH", cell: ({ sha256 }) => sha256.slice(0, 16) },
     ],
     style,
@@ -164,7 +164,7 @@ function previewText(preview: CopyPreview, style: Style): string {
     preview.tables,
     [
       { title: "TABLE", cell: ({ name }) => name },
-      { title: "RECORDS", cell: ({ rows }) => String(rows), align: "right" },
+      { title: "RECORDS", cell: ({ rows }) => rows.toLocaleString("en"), align: "right" },
     ],
     style,
   );

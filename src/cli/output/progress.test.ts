@@ -133,6 +133,14 @@ describe("on a terminal", () => {
     expect(shown()).toEqual(["look  300 objects, 25% of 1,200  1.0 s"]);
   });
 
+  test("records of a catalog are counted like objects", async () => {
+    const { clock, listener, shown } = start();
+    const counted = { expectedBytes: 4000, expectedFrom: "backup", unit: "records" } as const;
+    listener.update({ title: "copy the catalog", bytes: 1000, ...counted, storages: new Map() });
+    await clock.advance(10_000);
+    expect(shown()).toEqual(["copy the catalog  1,000 records, 25% of 4,000  10.0 s, about 30.0 s left"]);
+  });
+
   test("databases are counted above the work on each of them, with the time left at the pace since the beginning", async () => {
     const { clock, listener, shown } = start();
     {

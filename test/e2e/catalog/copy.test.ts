@@ -61,6 +61,14 @@ test("killed in the middle, it goes on where it was; then list, verify and resto
   const there = await count();
   expect(there).toBeGreaterThan(0);
   expect(there).toBeLessThan(30_000);
+  const config = await Bun.file(installation.configFile).text();
+  await installation.configure({ more: `[catalog]\nurl = '${url}'` });
+  const early = await installation.run("list");
+  expect([early.exitCode, early.stderr]).toEqual([
+    2,
+    expect.stringContaining("an unfinished copy of catalog "),
+  ]);
+  await writeFile(installation.configFile, config);
 
   const copied = await installation.ok(
     "catalog",

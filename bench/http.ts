@@ -10,9 +10,8 @@ import { build, EXECUTABLE } from "../scripts/build.ts";
 import type { StatusReport } from "../src/status/report.ts";
 import { fillBulk } from "../test/lab/data/bulk-database.ts";
 import { Installation, localStorage } from "../test/lab/installation.ts";
-import { freePort } from "../test/lab/servers/free-port.ts";
 import { connectTo, startPostgres } from "../test/lab/servers/postgres.ts";
-import { type SlowFigures, slowClients } from "./slow-clients.ts";
+import { slowClients } from "./slow-clients.ts";
 
 const { values } = parseArgs({
   options: {
@@ -66,18 +65,7 @@ if (DUMP_MIB > 0)
 empty.kill();
 await empty.exited;
 
-await installation.configure({
-  databases: Array.from({ length: DATABASES }, (_, index) => `database-${index}`),
-});
-const port = await freePort();
-let slow: Record<string, Record<string, SlowFigures>> = {};
-await withDaemon(
-  "off",
-  async (pid) => {
-    slow = await slowClients(port, pid, CLIENTS);
-  },
-  `127.0.0.1:${port}`,
-);
+const slow = await slowClients(CLIENTS, DATABASES);
 
 for (const [when, figures] of Object.entries(results))
   for (const [path, { answers, median_ms, p99_ms, max_ms }] of Object.entries(figures))
@@ -106,23 +94,18 @@ interface Figures {
   max_ms: number;
 }
 
-async function withDaemon(
-  backup: string,
-  work: (pid: number) => Promise<void>,
-  at = `unix:${socket}`,
-): Promise<void> {
+async function withDaemon(backup: string, work: () => Promise<void>): Promise<void> {
   const off = '"off"';
   await installation.configure({
-    more: `[http]\nlisten = "${at}"\n[schedule]\nbackup = "${backup}"\ncleanup = ${off}\nverify = ${off}\nrepair = ${off}\n`,
+    more: `[http]\nlisten = "unix:${socket}"\n[schedule]\nbackup = "${backup}"\ncleanup = ${off}\nverify = ${off}\nrepair = ${off}\n`,
   });
   const daemon = Bun.spawn([EXECUTABLE, "run", "--log-level", "error"], {
     env: { PATH: process.env["PATH"] ?? "", HOME: "/", PG321_CONFIG: installation.configFile },
     stdio: ["ignore", "ignore", "inherit"],
   });
   try {
-    const ready = () => (at.startsWith("unix:") ? ask("/ready") : fetch(`http://${at}/ready`));
-    while (!(await ready().catch(() => undefined))?.ok) await Bun.sleep(PAUSE_MS);
-    await work(daemon.pid);
+    while (!(await ask("/ready").catch(() => undefined))?.ok) await Bun.sleep(PAUSE_MS);
+    await work();
   } finally {
     daemon.kill("SIGTERM");
     daemon.kill("SIGTERM");

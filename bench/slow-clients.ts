@@ -3,7 +3,12 @@
  * with a plain `Bun.serve` of the same answers in the same run.
  */
 import { readdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { EXECUTABLE } from "../scripts/build.ts";
+import { freePort } from "../test/lab/servers/free-port.ts";
+import { makeCatalog } from "./large-catalog.ts";
 import { residentMib } from "./measure.ts";
 
 export interface SlowFigures {
@@ -53,20 +58,40 @@ async function peer(port: number): Promise<Server & AsyncDisposable> {
   };
 }
 
-/** Prints and returns the figures of the daemon that listens at `port`, and of the peer, by path and number of clients. */
-export async function slowClients(port: number, pid: number, clients: number) {
-  await using other = await peer(port);
+/** A daemon of a catalog with some databases, which makes no backups. */
+async function daemonOf(databases: number): Promise<Server & AsyncDisposable> {
+  const directory = await mkdtemp(join(tmpdir(), "pg321-slow-"));
+  const port = await freePort();
+  const off = ["backup", "cleanup", "verify", "repair"].map((job) => `${job} = "off"`).join("\n");
+  const more = `[http]\nlisten = "127.0.0.1:${port}"\n[schedule]\n${off}\n`;
+  await makeCatalog(directory, { backups: databases * 3, databases, days: 500, more });
+  const child = Bun.spawn([EXECUTABLE, "run", "--log-level", "error"], {
+    env: { PATH: process.env["PATH"] ?? "", HOME: "/", PG321_CONFIG: join(directory, "config.toml") },
+    stdio: ["ignore", "ignore", "ignore"],
+  });
+  const ready = () => fetch(`http://127.0.0.1:${port}/ready`).catch(() => undefined);
+  while (!(await ready())?.ok) await Bun.sleep(PAUSE_MS);
+  return {
+    name: "pg321",
+    port,
+    pid: child.pid,
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await child.exited;
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+/** Prints and returns the figures of the daemon and of the peer, by path and number of clients. */
+export async function slowClients(clients: number, databases: number) {
+  await using daemon = await daemonOf(databases);
+  await using other = await peer(daemon.port);
   const results: Record<string, Record<string, SlowFigures>> = {};
-  for (const server of [{ name: "pg321", port, pid }, other]) {
+  for (const server of [daemon, other]) {
     results[`${server.name}, quiet`] = await measure(server);
     const herd = Bun.spawn(
-      [
-        process.execPath,
-        join(import.meta.dir, "slow-herd.ts"),
-        String(server.port),
-        String(clients),
-        "/metrics",
-      ],
+      [process.execPath, join(import.meta.dir, "slow-herd.ts"), String(server.port), String(clients)],
       { stdio: ["ignore", "pipe", "inherit"] },
     );
     await firstLine(herd.stdout);

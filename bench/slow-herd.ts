@@ -2,7 +2,6 @@
  * `bun bench/slow-herd.ts PORT COUNT PATH`: this many slow clients of five kinds, which come again when their connection
  * ends. Prints `ready` when all have connected once, and runs until it is killed.
  */
-import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
 const [port = 0, count = 0] = process.argv.slice(2, 4).map(Number);
@@ -33,13 +32,15 @@ const KINDS: Record<string, (socket: Socket) => void> = {
 
 async function stay(does: (socket: Socket) => void, first: () => void): Promise<never> {
   for (;;) {
-    const socket = connect(port, "127.0.0.1").on("error", () => {});
+    const socket = connect(port, "127.0.0.1");
+    // Not `once` of node:events, which rejects at an error.
+    const ended = new Promise((resolve) => socket.on("error", resolve).on("close", resolve));
     socket.on("connect", () => {
       first();
       does(socket);
     });
     // A client that does not read sees the end of its connection only by a failing write or a reset.
-    await once(socket, "close");
+    await ended;
     await Bun.sleep(STEP_MS);
   }
 }

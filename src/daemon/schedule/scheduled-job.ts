@@ -13,6 +13,7 @@ import type { Schedule } from "../../jobs/schedules.ts";
 import { byUrgency } from "../../jobs/verify/budget.ts";
 import { runRepair } from "../../jobs/verify/repair.ts";
 import { runVerify } from "../../jobs/verify/verify.ts";
+import { collectGarbage } from "../../stream/garbage-collection.ts";
 import type { Claim } from "../turns.ts";
 import { takeSlots } from "./slots.ts";
 
@@ -78,7 +79,11 @@ export async function runScheduled(
       }
     }
   };
-  return (await run()).run?.outcome ?? "OK";
+  try {
+    return (await run()).run?.outcome ?? "OK";
+  } finally {
+    collectGarbage();
+  }
 }
 
 /** Records a skipped run; raises an alert from the third in a row on. `skipped`: how many in a row, this one included. */

@@ -24,7 +24,7 @@ export interface SlowFigures {
 const PATHS = ["/health", "/metrics"];
 const LATE_MS = 15_000;
 const PAUSE_MS = 20;
-const ROUNDS = 300;
+const ROUNDS = 100;
 /** The slow clients have taken everything by then. */
 const SETTLE_MS = 3_000;
 

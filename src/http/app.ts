@@ -24,29 +24,42 @@ export interface AppSource {
   clock: Clock;
 }
 
-/**
- * Answers one request. `takePlace` takes one of the places for answers that may be large; it returns false if none is
- * free. Never rejects.
- */
-export type Answer = (request: Asked, takePlace: () => boolean) => Promise<Response>;
+/** The places for answers that may be large. */
+export interface Places {
+  /** Takes one; false if none is free. */
+  take(): boolean;
+  /** Whether many are taken. */
+  areFew(): boolean;
+}
 
-/** Returns the function that answers requests. It only reads, and keeps nothing between requests. */
+/** Answers one request. Never rejects. */
+export type Answer = (request: Asked, places: Places) => Promise<Response>;
+
+/**
+ * How long a report is given to others if many clients want one: each costs CPU time that the backups need, and a client
+ * that is closed for being slow asks again at once.
+ */
+const REPORT_MS_MAX = 1_000;
+
+/** Returns the function that answers requests. It only reads, and keeps nothing between requests unless places are few. */
 export function httpAnswers(source: AppSource): Answer {
   const { http, log } = source;
-  const app = routes(source);
-  const answer: Answer = async (request, takePlace) => {
+  let areFew = () => false;
+  const app = routes(source, () => areFew());
+  const answer: Answer = async (request, places) => {
     const target = targetOf(request.url);
     const refusal = refusalOf(request, target.pathname, http());
     if (refusal) return errorAnswer(request, refusal.status, refusal.message, refusal.headers);
     // Each answer stays in memory until the client has read it, so their number is limited. /health is exempt: its
     // answer is small, and a busy endpoint must not look like an unhealthy daemon.
-    if (target.pathname !== "/health" && !takePlace())
+    if (target.pathname !== "/health" && !places.take())
       return errorAnswer(request, 503, "too many requests at the same time", { "retry-after": "1" });
+    areFew = places.areFew;
     return await app.fetch(new Request(target.href, { method: request.method, headers: request.headers }));
   };
-  return async (request, takePlace) => {
+  return async (request, places) => {
     try {
-      return secured(await answer(request, takePlace));
+      return secured(await answer(request, places));
     } catch (error) {
       const path = targetOf(request.url).pathname;
       log.error("answering a request failed", { path, error: messageOf(error) });
@@ -55,8 +68,16 @@ export function httpAnswers(source: AppSource): Answer {
   };
 }
 
-function routes({ live, clock }: AppSource): Hono {
+function routes({ live, clock }: AppSource, areFew: () => boolean): Hono {
+  const shared = <T>(make: () => Promise<T>) => sharedWhile(make, { areFew, clock });
   const report = shared(() => inForce(live, (context) => statusReport(context, live)));
+  const metricsText = shared(async () => {
+    const metrics = await import("./metrics/metrics.ts");
+    const shown = await report();
+    return inForce(live, async (context) =>
+      metrics.renderMetrics(shown, await metrics.metricsSource(context)),
+    );
+  });
   const app = new Hono();
   // First: they leave requests without ?fleet=1 to the others.
   fleetRoutes(
@@ -77,11 +98,7 @@ function routes({ live, clock }: AppSource): Hono {
   });
   app.get("/metrics", async () => {
     const metrics = await import("./metrics/metrics.ts");
-    const shown = await report();
-    const text = await inForce(live, async (context) =>
-      metrics.renderMetrics(shown, await metrics.metricsSource(context)),
-    );
-    return new Response(text, { headers: { "content-type": metrics.METRICS_CONTENT_TYPE } });
+    return new Response(await metricsText(), { headers: { "content-type": metrics.METRICS_CONTENT_TYPE } });
   });
   app.get("/", async ({ req }) => {
     const page = await import("./page/page.tsx");
@@ -122,13 +139,21 @@ async function inForce<T>(live: LiveDaemon, work: (context: JobContext) => Promi
   }
 }
 
-/** Requests that arrive while a report is being made share that report. */
-function shared<T>(make: () => Promise<T>): () => Promise<T> {
+/** Requests that arrive while something is being made share it, and for a while afterwards if places are few. */
+function sharedWhile<T>(
+  make: () => Promise<T>,
+  { areFew, clock }: { areFew: () => boolean; clock: Clock },
+): () => Promise<T> {
   let made: Promise<T> | undefined;
+  const forget = () => {
+    made = undefined;
+  };
+  const keep = () => (areFew() ? clock.sleep(REPORT_MS_MAX).then(forget) : forget());
   return () => {
-    made ??= make().finally(() => {
-      made = undefined;
-    });
+    if (made === undefined) {
+      made = make();
+      made.then(keep, forget);
+    }
     return made;
   };
 }

@@ -7,12 +7,13 @@ import {
   HTTP_READING_MS_MIN,
   HTTP_REQUESTS_MAX,
 } from "../base/limits.ts";
+import type { Places } from "./app.ts";
 import { type Held, networkOf, toClose, toGiveWay } from "./give-way.ts";
 
 /** One request and its answer. */
 export interface Visit {
-  /** Takes a place for an answer that may be large, until the client has read it. False if all are taken. */
-  takePlace(): boolean;
+  /** A place that it takes is taken until the client has read the answer. */
+  readonly places: Places;
   /** The answer is made: from now on the client reads it. */
   made(): void;
   /** The client has the whole answer, or will never have it. */
@@ -92,12 +93,15 @@ export class Connections {
       this.#placesTaken--;
     };
     return {
-      takePlace: () => {
-        if (this.#placesTaken >= HTTP_REQUESTS_MAX) this.#end(this.#givingWayTo(connection));
-        if (this.#placesTaken >= HTTP_REQUESTS_MAX) return false;
-        this.#placesTaken++;
-        connection.hasPlace = true;
-        return true;
+      places: {
+        take: () => {
+          if (this.#placesTaken >= HTTP_REQUESTS_MAX) this.#end(this.#givingWayTo(connection));
+          if (this.#placesTaken >= HTTP_REQUESTS_MAX) return false;
+          this.#placesTaken++;
+          connection.hasPlace = true;
+          return true;
+        },
+        areFew: () => this.#placesTaken > HTTP_REQUESTS_MAX / 4,
       },
       made: () => {
         isMade = true;

@@ -140,7 +140,7 @@ async function handle(
   });
   try {
     const { method = "", url = "" } = request;
-    const made = await answer({ method, url, headers: headersOf(request) }, () => visit.takePlace());
+    const made = await answer({ method, url, headers: headersOf(request) }, visit.places);
     const body = new Uint8Array(await made.arrayBuffer());
     bytes = body.length;
     visit.made();

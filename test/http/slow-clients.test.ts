@@ -10,6 +10,7 @@ import {
   HTTP_READING_MS_MIN,
   HTTP_REQUESTS_MAX,
 } from "../../src/base/limits.ts";
+import type { StatusReport } from "../../src/status/report.ts";
 import { type EndpointLab, endpointLab } from "../lab/endpoint.ts";
 import { ManualClock } from "../lab/manual-clock.ts";
 
@@ -162,6 +163,19 @@ test("if all places are taken, the answer that has been read for longest gives w
   expect(await door.status("/ready")).toBe(200);
   await ended(first);
   expect(others.filter(({ closed }) => closed)).toEqual([]);
+});
+
+test("while many places are taken, a report is up to a second old, so that insistent clients cost less", async () => {
+  const door = await open();
+  const verdict = async () => ((await (await door.ask(LARGE)).json()) as StatusReport).daemon?.is_stopping;
+  const stopping = lab.live.daemon;
+  await Promise.all(Array.from({ length: HTTP_REQUESTS_MAX / 4 + 1 }, () => begin(door)));
+  expect(await verdict()).toBe(false);
+  lab.live.daemon = () => ({ ...stopping(), is_stopping: true });
+  expect(await verdict()).toBe(false);
+  await door.clock.advance(1_000);
+  expect(await verdict()).toBe(true);
+  lab.live.daemon = stopping;
 });
 
 test("a client that sends a request before it has read the answer to the last one is cut off", async () => {

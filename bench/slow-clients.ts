@@ -22,6 +22,8 @@ export interface SlowFigures {
 }
 
 const PATHS = ["/health", "/metrics"];
+/** What the slow clients ask for: with enough databases more than the kernel buffers for a client. */
+const LARGE = "/status?format=json";
 const LATE_MS = 15_000;
 const PAUSE_MS = 20;
 const ROUNDS = 100;
@@ -37,10 +39,13 @@ interface Server {
 /** A server in a process of its own that gives the answers of the daemon without any limit. */
 async function peer(port: number): Promise<Server & AsyncDisposable> {
   const answers = await Promise.all(
-    PATHS.map(async (path) => [path, await (await fetch(`http://127.0.0.1:${port}${path}`)).text()]),
+    [...PATHS, LARGE].map(async (path) => [
+      path,
+      await (await fetch(`http://127.0.0.1:${port}${path}`)).text(),
+    ]),
   );
   const code = `const answers = new Map(await Bun.stdin.json());
-    const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: ({ url }) => new Response(answers.get(new URL(url).pathname)) });
+    const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: ({ url }) => new Response(answers.get(url.slice(new URL(url).origin.length))) });
     console.log(server.port);`;
   const child = Bun.spawn([process.execPath, "-e", code], {
     stdin: new Blob([JSON.stringify(answers)]),
@@ -91,7 +96,7 @@ export async function slowClients(clients: number, databases: number) {
   for (const server of [daemon, other]) {
     results[`${server.name}, quiet`] = await measure(server);
     const herd = Bun.spawn(
-      [process.execPath, join(import.meta.dir, "slow-herd.ts"), String(server.port), String(clients)],
+      [process.execPath, join(import.meta.dir, "slow-herd.ts"), String(server.port), String(clients), LARGE],
       { stdio: ["ignore", "pipe", "inherit"] },
     );
     await firstLine(herd.stdout);

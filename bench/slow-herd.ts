@@ -5,7 +5,7 @@
 import { connect, type Socket } from "node:net";
 
 const [port = 0, count = 0] = process.argv.slice(2, 4).map(Number);
-const path = process.argv[4] ?? "/metrics";
+const path = process.argv[4] ?? "/";
 const STEP_MS = 200;
 const get = (of: string) => `GET ${of} HTTP/1.1\r\nHost: localhost\r\n`;
 

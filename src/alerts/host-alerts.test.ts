@@ -3,7 +3,7 @@ import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
 import { type AlertLab, alertLab } from "../../test/lab/alert-context.ts";
 import { hostRecord } from "../../test/suites/catalog/hosts.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../base/limits.ts";
-import type { HostRecord } from "../catalog/hosts.ts";
+import { type HostRecord, WITHOUT_DAEMON } from "../catalog/hosts.ts";
 import type { NotifyConfig } from "../config/config.ts";
 import { remindOfAlerts } from "./alert.ts";
 import { alertHosts } from "./host-alerts.ts";
@@ -122,4 +122,12 @@ test("a daemon without a notifier lets another one raise the alert and send its 
   await put(lab, "web3", 9 * MINUTE_MS);
   await alertHosts(silent, { now: lab.clock.now(), mayAccuse: true });
   expect((await open(lab)).map(({ key }) => key)).toContain("host web3");
+});
+
+test("a host that only runs commands is not accused", async () => {
+  await using lab = await alertLab(OPS);
+  await put(lab, "here", 0);
+  await put(lab, "web2", 2 * DAY_MS, { ...STOPPED, pid: WITHOUT_DAEMON });
+  await look(lab);
+  expect(await open(lab)).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import { DAY_MS, HEARTBEAT_MS } from "../base/limits.ts";
 import { durationText, plural } from "../base/text/amounts.ts";
-import { type HostRecord, type HostState, hostState } from "../catalog/hosts.ts";
+import { type HostRecord, type HostState, hostState, WITHOUT_DAEMON } from "../catalog/hosts.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 import { hostKey, hostOfKey, isHostKey } from "./host-key.ts";
@@ -20,7 +20,8 @@ export async function alertHosts(
   { now, mayAccuse }: { now: Date; mayAccuse: boolean },
 ): Promise<void> {
   const { catalog, config } = context;
-  const hosts = await catalog.hosts.all();
+  // Nobody expects the daemon of a host that only runs commands.
+  const hosts = (await catalog.hosts.all()).filter(({ pid }) => pid !== WITHOUT_DAEMON);
   const open = new Set((await catalog.alerts({ open: true })).map(({ key }) => key).filter(isHostKey));
   const judged = hosts.map((host) => ({
     host,
@@ -83,7 +84,7 @@ function hintFor(host: string, state: Accused["state"]): string {
     state === "silent"
       ? "look on that host: systemctl status pg321, and whether it reaches the catalog"
       : "start it on that host: systemctl start pg321";
-  return `${start}; if the host is gone for good, give its servers to another host (docs/fleet.md), then: pg321 forget-host ${host}`;
+  return `${start}; if the host is gone for good: pg321 forget-host ${host}, then give its servers to another host (docs/fleet.md)`;
 }
 
 function has(named: readonly { name: string }[], name: string): boolean {

@@ -72,7 +72,7 @@ const HostRow = ({ host, page }: { host: FleetHost; page: Page }) => {
         <b>
           <bdi>{host.host}</bdi>
         </b>
-        <State tone={tone}>{state === "never" ? "never started" : state}</State>
+        <State tone={tone}>{state === "never" ? "no daemon" : state}</State>
         <span class="muted">
           {heartbeat_at !== null && (
             <>

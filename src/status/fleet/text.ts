@@ -72,7 +72,7 @@ function daemonText({ state, heartbeat_age_ms }: FleetHost, style: Style): strin
   const age = durationText(heartbeat_age_ms);
   if (state === "up") return `${style.good("up")}, seen ${age} ago`;
   if (state === "silent") return `${style.bad("silent")} for ${age}`;
-  return state === "stopped" ? `${style.warn("stopped")} ${age} ago` : style.dim("never started");
+  return state === "stopped" ? `${style.warn("stopped")} ${age} ago` : style.dim("no daemon");
 }
 
 function statesText({ databases }: FleetHost, style: Style): string {

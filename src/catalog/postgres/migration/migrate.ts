@@ -81,12 +81,25 @@ export async function migrate(
     const version = await schemaVersion(transaction, label);
     refuseNewerSchema(version, label, migrations.length);
     if (version === 0) await begin(transaction);
+    else if (version < migrations.length) await stopWriters(transaction);
     for (const sql of migrations.slice(version)) await transaction.script(sql);
     await transaction.run("UPDATE schema_version SET version = $version", { version: migrations.length });
     return version;
   });
   if (before > 0 && before < migrations.length)
     log?.info("the catalog was upgraded", { from: before, to: migrations.length });
+}
+
+/**
+ * Lets the writes under way end, and others wait: tables that a migration fills from the records must not miss what is
+ * committed between that and the triggers that keep them.
+ */
+async function stopWriters({ rows, run }: Transaction): Promise<void> {
+  const tables = await rows<{ name: string }>(
+    "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname = 'pg321' ORDER BY 1",
+  );
+  const names = tables.map(({ name }) => name).join(", ");
+  await run(`LOCK TABLE ${names} IN SHARE ROW EXCLUSIVE MODE`);
 }
 
 async function begin(transaction: Transaction): Promise<void> {

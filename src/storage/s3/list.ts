@@ -23,6 +23,8 @@ interface Place {
   token: string | undefined;
   /** The full name of the last object that was listed. */
   last: string | undefined;
+  /** Names up to this one are skipped on every page: the server cannot begin after a name. */
+  skipped: string | undefined;
   /** Whether the names have come in order so far. Only then may the listing go on after a name. */
   isOrdered: boolean;
 }
@@ -39,12 +41,12 @@ export async function* listObjects(
   const operation = `list ${wanted}`;
   const base = fullKey(prefix, "");
   const input = { Bucket: bucket, Prefix: base + wanted, ...(pageSize && { MaxKeys: pageSize }) };
-  const place: Place = { token: undefined, last: after && base + after, isOrdered: true };
+  const place: Place = { token: undefined, last: after && base + after, skipped: undefined, isOrdered: true };
   for (;;) {
     const { token } = place;
     const page = await nextPage({ s3, operation, input }, place, signal);
     // A page that was asked for by a name begins after it, whether the server heeds that or not.
-    const after = place.token === undefined ? place.last : undefined;
+    const after = place.skipped ?? (place.token === undefined ? place.last : undefined);
     let isFurther = false;
     for (const { Key, Size, LastModified } of page.Contents ?? []) {
       if (Key === undefined || (after !== undefined && compareKeys(Key, after) <= 0)) continue;
@@ -88,17 +90,30 @@ async function nextPage(
       return page;
     });
   const { token, last, isOrdered } = place;
-  const afterLast = last === undefined ? {} : { StartAfter: last };
-  if (token === undefined) return request(afterLast);
+  const afterLast = async () => {
+    if (last === undefined) return request({});
+    try {
+      return await request({ StartAfter: last });
+    } catch (error) {
+      const isUnknown = NOT_SUPPORTED.includes(failureOf(error).status) && !isRetryable(error);
+      if (signal.aborted || !isUnknown) throw error;
+      place.skipped = last;
+      return request({});
+    }
+  };
+  if (token === undefined) return afterLast();
   try {
     return await request({ ContinuationToken: token });
   } catch (error) {
     if (signal.aborted || !isOrdered || isRetryable(error) || isForbidden(error)) throw error;
     // The token has expired, or another server behind the same address does not know it.
     place.token = undefined;
-    return request(afterLast);
+    return afterLast();
   }
 }
+
+/** Answers of servers that do not know a parameter. */
+const NOT_SUPPORTED: readonly (number | undefined)[] = [400, 501];
 
 function isForbidden(error: unknown): boolean {
   return [401, 403].includes(failureOf(error).status ?? 0);

@@ -156,6 +156,19 @@ describe.each([
     expect(await keysOf(ignoring.list("", never, { after }))).toEqual(rest);
   });
 
+  test("is whole after a key if the server does not support that", async () => {
+    const after = SORTED[222] ?? "";
+    for (const status of [400, 501]) {
+      const { listed, error } = await listWith(
+        (request) =>
+          queryOf(request).has("start-after") ? errorAnswer(status, "InvalidArgument") : undefined,
+        { after },
+      );
+      expect(error).toBeUndefined();
+      expect(listed).toEqual(SORTED.slice(223));
+    }
+  });
+
   test("fails, and never ends early, if the server stays away, repeats itself or forbids it", async () => {
     const away = await listWith((_, count) => (count > 3 ? errorAnswer(503, "SlowDown") : undefined));
     expect(away.error).toMatchObject({ code: "storage", retryable: true });

@@ -3,6 +3,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { silentLog } from "../src/base/log.ts";
+import { FILL_LATEST } from "../src/catalog/sqlite/migration/latest-backups.ts";
+import { FILL_RETAINED } from "../src/catalog/sqlite/migration/retained-backups.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { openContext } from "../src/jobs/context.ts";
 import { silentProgress } from "../src/jobs/progress.ts";
@@ -88,6 +90,13 @@ function fillSqlite(
     database: `'database-' || (i % ${databases})`,
     started_at: startedAt,
   };
+  // Sums of a million records are made at once instead of record by record.
+  const triggers = database
+    .query<{ name: string; sql: string }, []>(
+      "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name IN ('backups', 'copies')",
+    )
+    .all();
+  for (const { name } of triggers) database.run(`DROP TRIGGER ${name}`);
   database.run(
     `${numbers} INSERT INTO backups SELECT ${columns("backups", made)} FROM backups t, n WHERE t.id = ?`,
     [firstId],
@@ -97,4 +106,12 @@ function fillSqlite(
     `${numbers} INSERT INTO copies SELECT ${columns("copies", { backup_id: id })} FROM n CROSS JOIN copies t WHERE t.backup_id = ?`,
     [firstId],
   );
+  for (const table of ["copy_totals", "stored_months", "latest_backups", "retained_backups"])
+    database.run(`DELETE FROM ${table}`);
+  database.run(`INSERT INTO copy_totals
+    SELECT server, database, storage, count(*), sum(ifnull(copies.object_bytes, 0)), max(started_at)
+    FROM copies JOIN backups ON id = backup_id WHERE state = 'CONFIRMED' GROUP BY 1, 2, 3`);
+  database.run(FILL_LATEST);
+  database.run(FILL_RETAINED);
+  for (const { sql } of triggers) database.run(sql);
 }

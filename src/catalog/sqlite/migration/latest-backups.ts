@@ -81,8 +81,11 @@ const ofCopy = (row: "NEW" | "OLD"): Changed => ({
   database: `(SELECT database FROM backups WHERE id = ${row}.backup_id)`,
 });
 
+/** Fills the table from the records. */
+export const FILL_LATEST: string = `INSERT INTO latest_backups ${latestOf(`(${PLACES})`, leftOut)}`;
+
 export const LATEST_BACKUPS: string = `${latestTable("STRICT, WITHOUT ROWID")}
-  INSERT INTO latest_backups ${latestOf(`(${PLACES})`, leftOut)};
+  ${FILL_LATEST};
   CREATE TRIGGER backups_latest_insert AFTER INSERT ON backups BEGIN
     INSERT INTO latest_backups (server, database) VALUES (NEW.server, NEW.database) ON CONFLICT DO NOTHING;
     ${settleEnded(of("NEW"))} END;

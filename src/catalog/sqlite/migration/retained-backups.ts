@@ -52,12 +52,15 @@ const settle = (of: string) =>
 export const FILL_RETAINED_RANGE: string = `INSERT INTO retained_backups SELECT ${FACTS}, ${copiesOf("backups.id")}
     FROM backups WHERE id > $after AND id <= $until ON CONFLICT DO NOTHING`;
 
+/** Fills the table from the records. */
+export const FILL_RETAINED: string = `INSERT INTO retained_backups SELECT ${FACTS}, ${copiesOf("backups.id")} FROM backups
+    ORDER BY server, database, started_at DESC, id DESC`;
+
 export const RETAINED_BACKUPS: string = `${retainedTable(
   ",\n    PRIMARY KEY (server, database, started_at DESC, id DESC)",
   "STRICT, WITHOUT ROWID",
 )}
-  INSERT INTO retained_backups SELECT ${FACTS}, ${copiesOf("backups.id")} FROM backups
-    ORDER BY server, database, started_at DESC, id DESC;
+  ${FILL_RETAINED};
   CREATE TRIGGER backups_retained_insert AFTER INSERT ON backups BEGIN ${insertRetained} END;
   CREATE TRIGGER backups_retained_update AFTER ${BACKUP_CHANGED} ON backups BEGIN ${updateRetained} END;
   CREATE TRIGGER backups_retained_delete AFTER DELETE ON backups BEGIN ${deleteRetained} END;

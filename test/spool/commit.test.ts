@@ -4,6 +4,7 @@ import { Secret } from "../../src/base/secret.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
 import { hasHappened, markStatement } from "../../src/catalog/postgres/calls.ts";
 import { transactionsAt } from "../../src/catalog/postgres/postgres.ts";
+import { eventually } from "../lab/machine/running.ts";
 import { isUnreachable, type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
 import { backupRecord, deliveryRecord, runRecord } from "../suites/catalog/records.ts";
 
@@ -51,6 +52,25 @@ describe("a COMMIT without an answer", () => {
       await using other = await spools.openDirectly(place);
       expect(await other.backups({})).toEqual([{ ...backup, status: "VERIFIED" }]);
     });
+
+  test("at the delivery is settled by the number of the record", async () => {
+    const place = await spools.newPlace();
+    const { catalog, notice } = await withNotice(place);
+    await using _catalog = catalog;
+    spools.relay.cut();
+    expect(await catalog.claimDelivery(notice.id, now, "2026-01-01T00:05:00.000Z")).toBe(true);
+    const before = spools.relay.lost();
+    spools.relay.loseCommit("unanswered", { refuses: true });
+    await eventually(async () => {
+      spools.ahead();
+      await catalog.leases();
+      return spools.relay.lost() > before;
+    });
+    expect(await claims(place, notice.id)).toEqual([1]);
+    spools.relay.pass();
+    await spools.untilBack(catalog);
+    expect(await claims(place, notice.id)).toEqual([1]);
+  });
 
   test("that arrives after it was given up is refused, and one that was answered counts as done", async () => {
     const place = await spools.newPlace();

@@ -52,12 +52,14 @@ async function site(schedule: string, sourcePort = postgres.address.port): Promi
     databases: [source],
     storages: (directory) => [localStorage("disk", directory)],
   });
-  const off = ["cleanup", "verify", "repair"].map((job) => `${job} = "off"`);
+  const off = ["cleanup", "verify", "repair"]
+    .filter((job) => !schedule.includes(`${job} = `))
+    .map((job) => `${job} = "off"`);
   const socket = join(installation.directory, "http.sock");
   await installation.configure({
     more: [
       ...["[catalog]", `url = "${url}"`, "[http]", `listen = "unix:${socket}"`],
-      ...["[schedule]", `backup = "${schedule}"`, ...off],
+      ...["[schedule]", schedule, ...off],
     ].join("\n"),
   });
   return {
@@ -98,7 +100,7 @@ async function inProcess({ installation }: Site, clock: JumpingClock) {
 }
 
 test("an hour without the catalog and ten backups in it: the schedule goes on, and nothing is lost", async () => {
-  const place = await site("*/6 * * * *");
+  const place = await site('backup = "*/6 * * * *"\ncleanup = "0 * * * *"');
   await using _installation = place.installation;
   const clock = new JumpingClock();
   // Half-way between two due times: each jump passes exactly one.
@@ -107,10 +109,11 @@ test("an hour without the catalog and ten backups in it: the schedule goes on, a
   const { daemon, catalog } = host;
   const health = async (): Promise<{ status: string; reasons?: string[] }> =>
     JSON.parse(await (await healthAnswer(daemon, clock)).text());
+  const running = (job: string) => daemon.running().filter((run) => run.job === job);
   const ended = async () => (await catalog.runs({ job: "backup", outcome: "OK" })).length;
   const next = async (count: number) => {
     clock.jump(6 * MINUTE_MS);
-    await eventually(async () => (await ended()) === count && daemon.running().length === 0);
+    await eventually(async () => (await ended()) === count && running("backup").length === 0);
   };
   await next(1);
   expect(await health()).toEqual({ status: "ok" });
@@ -121,6 +124,8 @@ test("an hour without the catalog and ten backups in it: the schedule goes on, a
     status: "degraded",
     reasons: [expect.stringMatching(/^the catalog is unreachable since .*: \d+ records wait$/)],
   });
+  // Due once in the hour.
+  expect(running("cleanup")).toMatchObject([{ state: "queued" }]);
   const report = await statusReport(daemon.context(), daemon);
   expect(verdictOf(report).problems.map(({ text }) => text)).toContainEqual(
     expect.stringMatching(/^the catalog is unreachable since .*: \d+ records wait$/),
@@ -138,6 +143,7 @@ test("an hour without the catalog and ten backups in it: the schedule goes on, a
   await eventually(async () => (await catalog.alerts({ open: true, key: "catalog" })).length === 0);
   const [alert] = await other.alerts({ key: "catalog" });
   expect(alert).toMatchObject({ level: "WARNING", count: 1, resolved_at: expect.any(String) });
+  await eventually(async () => (await other.runs({ job: "cleanup", outcome: "OK" })).length === 1);
   const runs = (await other.runs({ job: "backup" })).reverse();
   expect(runs.map(({ outcome }) => outcome)).toEqual(Array(11).fill("OK"));
   expect(runs.map(({ started_at }) => started_at).toSorted()).toEqual(
@@ -159,7 +165,7 @@ test("an hour without the catalog and ten backups in it: the schedule goes on, a
 
 test("a host that is killed in an outage starts without its catalog, and delivers everything later", async () => {
   await using toSource = await startFaultProxy(postgres.address.port);
-  const place = await site("0 * * * *", toSource.port);
+  const place = await site('backup = "0 * * * *"', toSource.port);
   const { installation } = place;
   await using _installation = installation;
   const disk = { name: "disk", directory: join(installation.directory, "disk") };
@@ -204,7 +210,8 @@ test("a host that is killed in an outage starts without its catalog, and deliver
   const text = await readFile(installation.configFile, "utf8");
   const moved = text
     .replace(`:${relay.port}/`, `:${postgres.address.port}/`)
-    .replace('/state"', '/other-state"');
+    .replace('/state"', '/other-state"')
+    .replace('name = "main"', 'name = "elsewhere"');
   await writeFile(otherConfig, `${moved}\n[fleet]\nhost = "other"`, { mode: 0o600 });
   const cleaned = await runProgram(["cleanup", "--adopt", "--json"], { PG321_CONFIG: otherConfig });
   expect([cleaned.stderr, cleaned.json?.adopted]).toEqual([expect.any(String), 2]);

@@ -10,7 +10,7 @@ export interface CommitRelay extends AsyncDisposable {
   stall(): void;
   pass(): void;
   /**
-   * At the next COMMIT of a change, once: `lost`: the server never gets it. `unanswered`: it takes effect and the answer is
+   * Passes everything, until the next COMMIT of a change, once: `lost`: the server never gets it. `unanswered`: it takes effect and the answer is
    * lost. `held`: the client loses the connection, and the server's stays open. Then every connection of a client is cut. `refuses`: new ones are refused from then on.
    */
   loseCommit(how: "lost" | "unanswered" | "held", options?: { refuses?: boolean }): void;
@@ -87,6 +87,7 @@ export async function startCommitRelay(targetPort: number): Promise<CommitRelay>
     pass: () => enter("pass"),
     loseCommit: (how, { refuses = false } = {}) => {
       next = { how, refuses };
+      enter("pass");
     },
     lost: () => lost,
     async [Symbol.asyncDispose]() {

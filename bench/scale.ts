@@ -22,8 +22,8 @@ import { backupsToVerify } from "../src/jobs/verify/choose.ts";
 import { planRepair } from "../src/jobs/verify/repair-plan.ts";
 import { listBackups } from "../src/status/list-backups.ts";
 import { connectTo, disposable, type LabPostgres, startPostgres } from "../test/lab/servers/postgres.ts";
-import { plansOf } from "../test/suites/catalog/plans.ts";
 import { backupRecord, copyRecord, runRecord } from "../test/suites/catalog/records.ts";
+import { plansOf } from "../test/suites/catalog-plans.ts";
 import { contextIn, makeCatalog, STORAGES } from "./large-catalog.ts";
 import { highWaterMib, measure } from "./measure.ts";
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { contextIn, makeCatalog } from "../bench/large-catalog.ts";
 import { usePostgres } from "./lab/servers/use-postgres.ts";
-import { type Plan, plansOf } from "./suites/catalog/plans.ts";
+import { type Plan, plansOf } from "./suites/catalog-plans.ts";
 
 const BACKUPS = 10_000;
 const PLACE = { server: "server-1", database: "database-1" };

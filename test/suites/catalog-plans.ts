@@ -1,17 +1,17 @@
 import { Database } from "bun:sqlite";
 import postgres from "postgres";
-import { numbered, valuesOf } from "../../../src/catalog/postgres/dialect.ts";
-import { Session } from "../../../src/catalog/postgres/session.ts";
-import type { Row } from "../../../src/catalog/sqlite/tables.ts";
-import { planRun } from "../../../src/jobs/cleanup/plan.ts";
-import { removeEmptyRecords } from "../../../src/jobs/cleanup/remove-records.ts";
-import type { JobContext } from "../../../src/jobs/context.ts";
-import { reconcile } from "../../../src/jobs/copies/reconcile.ts";
-import { byUrgency } from "../../../src/jobs/verify/budget.ts";
-import { planRepair } from "../../../src/jobs/verify/repair-plan.ts";
-import { listBackups } from "../../../src/status/list-backups.ts";
-import { statusReport } from "../../../src/status/status.ts";
-import { backupRecord, copyRecord, runRecord } from "./records.ts";
+import { numbered, valuesOf } from "../../src/catalog/postgres/dialect.ts";
+import { Session } from "../../src/catalog/postgres/session.ts";
+import type { Row } from "../../src/catalog/sqlite/tables.ts";
+import { planRun } from "../../src/jobs/cleanup/plan.ts";
+import { removeEmptyRecords } from "../../src/jobs/cleanup/remove-records.ts";
+import type { JobContext } from "../../src/jobs/context.ts";
+import { reconcile } from "../../src/jobs/copies/reconcile.ts";
+import { byUrgency } from "../../src/jobs/verify/budget.ts";
+import { planRepair } from "../../src/jobs/verify/repair-plan.ts";
+import { listBackups } from "../../src/status/list-backups.ts";
+import { statusReport } from "../../src/status/status.ts";
+import { backupRecord, copyRecord, runRecord } from "./catalog/records.ts";
 
 /** A statement, and the lines of its plan. */
 export interface Plan {

@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../../base/clock.ts";
-import type { Transaction, Transactions } from "../postgres/transactions.ts";
+import type { Transactions } from "../postgres/transactions.ts";
 import type { Binding, Row } from "../sqlite/tables.ts";
 import type { SpoolFile } from "./file.ts";
 
@@ -90,21 +90,17 @@ export async function learn(
     const seen = database.query<{ server: string }, []>("SELECT DISTINCT server FROM databases").all();
     const all = new Set([...servers, ...seen.map(({ server }) => server)]);
     const values = { host, servers: JSON.stringify([...all]) };
+    const read: [table: string, Row[]][] = [];
     await using snapshot = await transactions.snapshot("read for the spool");
+    for (const [table, sql] of READ) read.push([table, await snapshot.rows(sql, values)]);
+    // Without a pause: if the catalog is lost meanwhile, a reader must not find a half of it.
     for (const table of EMPTIED) database.run(`DELETE FROM ${table}`);
-    for (const [table, sql] of READ) await replace(database, snapshot, table, sql, values);
+    for (const [table, rows] of read) replace(database, table, rows);
     database.run("UPDATE spool SET known_at = ?", [clock.now().toISOString()]);
   });
 }
 
-async function replace(
-  database: Database,
-  snapshot: Transaction,
-  table: string,
-  sql: string,
-  values: Row,
-): Promise<void> {
-  const rows = await snapshot.rows(sql, values);
+function replace(database: Database, table: string, rows: readonly Row[]): void {
   database.run(`DELETE FROM ${table}`);
   const [first] = rows;
   if (!first) return;

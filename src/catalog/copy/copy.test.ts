@@ -1,11 +1,12 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { copy, errorOf, useCatalogs } from "../../../test/lab/data/catalogs.ts";
-import { backupRecord, copyRecord, runRecord } from "../../../test/suites/catalog/records.ts";
+import { backupRecord, copyRecord, ELSEWHERE, runRecord } from "../../../test/suites/catalog/records.ts";
 import { systemClock as clock } from "../../base/clock.ts";
 import type { CatalogConfig } from "../../config/config.ts";
 import type { Catalog } from "../catalog.ts";
 import { examineCatalog, openCatalog } from "../open.ts";
+import type { LeaseHolder } from "../records.ts";
 import { pagesOf } from "./content.ts";
 import { shapeOf } from "./judge.ts";
 import { POSITIONED, sharedTables } from "./place.ts";
@@ -105,6 +106,41 @@ test("a copied catalog goes on as one that was never copied: its sums count, its
       kit: { fingerprint: "b" },
     });
   }
+});
+
+test("a file that a command writes to while it is copied is refused, and the next copy has everything", async () => {
+  const [source, to] = [await filled(), file("late.db")];
+  const late = backupRecord({ status: "VERIFIED" });
+  let writing: Promise<void> | undefined;
+  const write = async () => {
+    await using catalog = await openCatalog(source, { clock });
+    await catalog.insertBackup(late);
+  };
+  // The snapshot of the copy is older than this, whenever it becomes durable before the end.
+  const onProgress = () => {
+    writing ??= write();
+  };
+  const error = await errorOf(copy(source, to, { onProgress }));
+  await writing;
+  expect(error).toMatchObject({ code: "locked", exitCode: 11 });
+  expect(error.message).toContain("has changed since it was read: backups");
+  expect(await errorOf(openCatalog(to, { clock }))).toMatchObject({ code: "usage" });
+  expect(await copy(source, to)).toMatchObject({ outcome: "started_over" });
+  await using catalog = await openCatalog(to, { clock });
+  expect((await catalog.backup(late.id))?.id).toBe(late.id);
+});
+
+test("daemons that still use a catalog in PostgreSQL are named, whatever their pid is", async () => {
+  const source = await inPostgres();
+  const now = new Date();
+  const [acquired_at, expires_at] = [now, new Date(now.getTime() + 600_000)].map((at) => at.toISOString());
+  {
+    await using catalog = await openCatalog(source, { clock });
+    const holder = { host: "other", pid: process.pid, run_id: crypto.randomUUID() };
+    const lease = { ...ELSEWHERE, ...holder, name: "daemon other", acquired_at, expires_at } as LeaseHolder;
+    await catalog.acquireLease(lease, now.toISOString(), () => "unseen");
+  }
+  expect(await copy(source, file("named.db"))).toMatchObject({ outcome: "copied", daemons: ["other"] });
 });
 
 test("the schema of a copy is that of a new catalog", async () => {

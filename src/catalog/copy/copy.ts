@@ -61,7 +61,7 @@ export async function copyCatalog(request: CopyRequest): Promise<CopyReport> {
   await (await requireSource(from, clock))[Symbol.asyncDispose]();
   await using sourceCatalog = await openCatalog(from, { clock, log });
   await using lease = await holdSource(from, sourceCatalog, request);
-  const daemons = await livingDaemons(sourceCatalog, clock);
+  const daemons = lease ? [] : await livingDaemons(sourceCatalog, clock);
   await using source = await requireSource(from, clock);
   const before = await judgeTarget(request, source);
   const report = { from: catalogText(from), to: catalogText(to), daemons };
@@ -88,6 +88,7 @@ export async function copyCatalog(request: CopyRequest): Promise<CopyReport> {
   const stored = await contentIn(to, tables, work);
   const different = copied.filter(({ sha256 }, index) => stored[index]?.sha256 !== sha256);
   if (different.length > 0) throw differsError(report.to, different, stored);
+  if (from.type === "sqlite") await refuseChanged(from, copied, work);
   await target.finish(await source.leaseToken());
   const outcome = begun === "changed" ? "started_over" : now.state === "unfinished" ? "resumed" : "copied";
   return { ...report, outcome, ...summary(copied) };
@@ -137,7 +138,7 @@ async function holdSource(
 async function livingDaemons(catalog: Catalog, clock: Clock): Promise<string[]> {
   const now = (await catalog.leaseTime(clock)).toISOString();
   return (await catalog.leases())
-    .filter((lease) => /^daemon( |$)/.test(lease.name) && lease.pid !== process.pid && isHeld(lease, now))
+    .filter((lease) => /^daemon( |$)/.test(lease.name) && isHeld(lease, now))
     .map(({ host }) => host);
 }
 
@@ -242,7 +243,31 @@ async function derive(
   }
 }
 
-/** What the target holds, read back. */
+/**
+ * Commands work beside a daemon's lease, which is held: a file that one of them has written to since it was read would
+ * be more than its copy.
+ */
+async function refuseChanged(
+  from: CatalogConfig,
+  copied: readonly TableContent[],
+  work: CopyRequest,
+): Promise<void> {
+  await using source = await requireSource(from, work.clock);
+  const now = await contentIn(from, await sharedTables(source, { kind: work.to.type }), work);
+  const changed = copied.filter(({ sha256 }, index) => now[index]?.sha256 !== sha256);
+  if (changed.length === 0) return;
+  const names = changed.map(({ name }) => name).join(", ");
+  throw new Pg321Error(
+    "locked",
+    `catalog copy: ${catalogText(from)} has changed since it was read: ${names}; the copy is not finished`,
+    {
+      hint: "stop all commands that use it (cron, other terminals), and start the copy again",
+      retryable: true,
+    },
+  );
+}
+
+/** What a catalog holds, read again. */
 async function contentIn(
   to: CatalogConfig,
   tables: readonly CopiedTable[],

@@ -212,15 +212,15 @@ interface KnownByCatalog extends KnownStorages {
 /** `lookAtCatalog` reports a catalog that cannot be read. */
 async function knownStorages({ config, clock }: DoctorOptions): Promise<KnownByCatalog> {
   const { catalog, storage } = config;
-  const configured = storage.map(({ name }) => name);
+  const about = { configured: storage.map(({ name }) => name), isShared: catalog.type === "postgres" };
   try {
     const facts = await examineCatalog(catalog, { clock });
     const { identities = [], installation, hostExport = null, recoveryKit = null, sealed } = facts ?? {};
     const probes = facts?.probes ?? [];
-    return { configured, identities, installation, hostExport, recoveryKit, sealed, probes };
+    return { ...about, identities, installation, hostExport, recoveryKit, sealed, probes };
   } catch {
     const unknown = { installation: undefined, hostExport: undefined, recoveryKit: undefined };
-    return { configured, identities: [], ...unknown, sealed: undefined, probes: [] };
+    return { ...about, identities: [], ...unknown, sealed: undefined, probes: [] };
   }
 }
 

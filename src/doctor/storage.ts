@@ -28,6 +28,8 @@ export interface KnownStorages {
   configured: readonly string[];
   identities: readonly StorageIdentity[];
   installation: string | undefined;
+  /** Whether other hosts may use the catalog: a path of theirs is another place. */
+  isShared?: boolean;
   /** The newest finished probe of each storage. */
   probes: readonly LockProbeRecord[];
 }
@@ -85,7 +87,7 @@ async function isMissing(path: string): Promise<boolean> {
 /** The reason for which a run would refuse the storage; empty if it would not. */
 async function lookAtMarker(
   storage: Storage,
-  { configured, identities, installation }: KnownStorages,
+  { configured, identities, installation, isShared = false }: KnownStorages,
   signal: AbortSignal,
 ): Promise<Seen[]> {
   // Before the first backup there is no expected marker.
@@ -95,7 +97,7 @@ async function lookAtMarker(
   const [place] = await storage.place(signal);
   const about = {
     name: storage.name,
-    place,
+    place: isShared && storage.settings.type === "local" ? undefined : place,
     installation,
     identities,
     configured,

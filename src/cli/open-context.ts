@@ -61,7 +61,7 @@ export async function contextWith(invocation: Invocation, config: Config): Promi
     signal,
     progress: progressFor(invocation),
     askPassphrase: terminal?.isInteractive
-      ? () => askPassphrase("Passphrase of the identity file: ")
+      ? () => askPassphrase("Passphrase of the identity file: ", signal)
       : undefined,
   });
   return {
@@ -73,8 +73,9 @@ export async function contextWith(invocation: Invocation, config: Config): Promi
   };
 }
 
-/** Asks on the terminal without echo, until `signal`. Throws code `interrupted` for ^C, code `key` for ^D. */
-export async function askPassphrase(question: string, signal?: AbortSignal): Promise<string> {
+/** Asks on the terminal without echo, until `signal`. Throws its reason, code `interrupted` for ^C, code `key` for ^D. */
+export async function askPassphrase(question: string, signal: AbortSignal): Promise<string> {
+  signal.throwIfAborted();
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
   // Only after `createInterface` has turned echo off; otherwise early input would be shown.
@@ -84,7 +85,7 @@ export async function askPassphrase(question: string, signal?: AbortSignal): Pro
       // In raw mode the terminal does not turn ^C into a signal.
       lines.on("SIGINT", () => reject(new Pg321Error("interrupted", endedBy("SIGINT"))));
       lines.on("close", () => reject(new Pg321Error("key", "no passphrase was given")));
-      lines.question("", { ...(signal && { signal }) }).then(resolve, reject);
+      lines.question("", { signal }).then(resolve, (error) => reject(signal.aborted ? signal.reason : error));
     });
   } finally {
     lines.close();

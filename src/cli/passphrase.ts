@@ -5,10 +5,14 @@ import { exactText } from "../base/text/utf8.ts";
 import { askPassphrase } from "./open-context.ts";
 
 /** Asks for a new passphrase on the terminal, twice. Throws code `usage` for a short one, and if the two differ. */
-export async function newPassphrase(command: string, lengthMin: number): Promise<Secret> {
-  const first = await askPassphrase("New passphrase: ");
+export async function newPassphrase(
+  command: string,
+  lengthMin: number,
+  signal: AbortSignal,
+): Promise<Secret> {
+  const first = await askPassphrase("New passphrase: ", signal);
   requireLength(command, first, lengthMin);
-  if (first !== (await askPassphrase("Again: ")))
+  if (first !== (await askPassphrase("Again: ", signal)))
     throw new Pg321Error("usage", `${command}: the two passphrases differ`);
   return new Secret(first);
 }

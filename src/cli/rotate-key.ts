@@ -70,13 +70,13 @@ async function rotatableConfig(invocation: Invocation): Promise<Config> {
 }
 
 async function passphraseOf(
-  { arguments: args, terminal }: Invocation,
+  { arguments: args, terminal, signal }: Invocation,
   configured: Secret | undefined,
 ): Promise<Secret | undefined> {
   const file = textOption(args, "passphrase-file");
   if (file !== undefined) return passphraseIn(file);
   if (configured || !terminal?.isInteractive) return configured;
-  return new Secret(await askPassphrase("Passphrase of the identity file: "));
+  return new Secret(await askPassphrase("Passphrase of the identity file: ", signal));
 }
 
 function identityLines(

@@ -100,10 +100,10 @@ function refuseUnreadable(files: readonly SurveyedFile[]): void {
   });
 }
 
-async function exportPassphrase({ arguments: args, terminal }: Invocation): Promise<Secret> {
+async function exportPassphrase({ arguments: args, terminal, signal }: Invocation): Promise<Secret> {
   const file = textOption(args, "passphrase-file");
   if (file === undefined) {
-    if (terminal?.isInteractive) return newPassphrase("export-keys", PASSPHRASE_LENGTH_MIN);
+    if (terminal?.isInteractive) return newPassphrase("export-keys", PASSPHRASE_LENGTH_MIN, signal);
     throw new Pg321Error("usage", "export-keys: a passphrase is asked for on a terminal, and there is none", {
       hint: "use --passphrase-file FILE",
     });

@@ -97,17 +97,15 @@ function refuseOfOthers(action: string | undefined, { options }: Arguments): voi
 }
 
 async function generate(invocation: Invocation): Promise<number> {
-  const { arguments: args, output, clock, terminal } = invocation;
+  const { arguments: args, output, clock } = invocation;
   if (isSet(args, "prover"))
-    return generateProverKey(invocation, (file) =>
-      openIdentity(file, args, undefined, terminal?.isInteractive === true),
-    );
+    return generateProverKey(invocation, (file) => openIdentity(file, invocation, undefined));
   // Absolute, because the paths are printed for the config, which accepts only absolute paths.
   const identityFile = resolve(textOption(args, "identity") ?? IDENTITY_FILE);
   const signingKeyFile = resolve(textOption(args, "signing-key") ?? SIGNING_KEY_FILE);
   // Check both paths before writing either file: half a pair would only confuse.
   for (const file of [identityFile, signingKeyFile]) await requireFree(file);
-  const passphrase = await wantedPassphrase(args, terminal?.isInteractive === true);
+  const passphrase = await wantedPassphrase(invocation);
   const paths = { identityFile, signingKeyFile };
   const { recipient, installation, signer } = await writeNewKeys(paths, passphrase, clock);
   if (isSet(args, "json")) {
@@ -151,15 +149,19 @@ async function requireFree(file: string): Promise<void> {
   });
 }
 
-async function wantedPassphrase(args: Arguments, isInteractive: boolean): Promise<Secret | undefined> {
+async function wantedPassphrase({
+  arguments: args,
+  terminal,
+  signal,
+}: Invocation): Promise<Secret | undefined> {
   const file = textOption(args, "passphrase-file");
   if (file !== undefined) return passphraseIn(file);
   if (!isSet(args, "passphrase")) return undefined;
-  if (!isInteractive)
+  if (terminal?.isInteractive !== true)
     throw new Pg321Error("usage", "key: --passphrase needs a terminal", {
       hint: "use --passphrase-file FILE",
     });
-  return newPassphrase("key", 8);
+  return newPassphrase("key", 8, signal);
 }
 
 async function readText(file: string, what: string): Promise<string> {
@@ -167,7 +169,7 @@ async function readText(file: string, what: string): Promise<string> {
 }
 
 async function show(invocation: Invocation): Promise<number> {
-  const { arguments: args, output, terminal } = invocation;
+  const { arguments: args, output } = invocation;
   const [identityOption, signingOption] = [textOption(args, "identity"), textOption(args, "signing-key")];
   const isNamed = identityOption !== undefined || signingOption !== undefined;
   // With one file named, the config gives the other one if it can: the named file must be shown without it, too.
@@ -183,7 +185,7 @@ async function show(invocation: Invocation): Promise<number> {
   const identity =
     identityFile === undefined
       ? undefined
-      : await openIdentity(identityFile, args, passphrase, terminal?.isInteractive === true).catch(
+      : await openIdentity(identityFile, invocation, passphrase).catch(
           identityOption === undefined ? unlessNamed : rethrow,
         );
   const signingKey =
@@ -252,14 +254,13 @@ async function configuredKeys(invocation: Invocation, isNamed: boolean): Promise
 
 async function openIdentity(
   file: string,
-  args: Arguments,
+  { arguments: args, terminal, signal }: Invocation,
   configured: Secret | undefined,
-  isInteractive: boolean,
 ) {
   const text = await readText(file, "identity file");
   const passphraseFile = textOption(args, "passphrase-file");
   let passphrase = passphraseFile === undefined ? configured : await passphraseIn(passphraseFile);
-  if (isPassphraseProtected(text) && !passphrase && isInteractive)
-    passphrase = new Secret(await askPassphrase("Passphrase of the identity file: "));
+  if (isPassphraseProtected(text) && !passphrase && terminal?.isInteractive)
+    passphrase = new Secret(await askPassphrase("Passphrase of the identity file: ", signal));
   return readIdentityFile(text, passphrase);
 }

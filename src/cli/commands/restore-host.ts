@@ -81,10 +81,10 @@ async function openedBundle(file: string, invocation: Invocation): Promise<HostB
   return openBundle(`export ${file}`, bytes, await passphraseOf(invocation));
 }
 
-async function passphraseOf({ arguments: args, terminal }: Invocation): Promise<Secret> {
+async function passphraseOf({ arguments: args, terminal, signal }: Invocation): Promise<Secret> {
   const file = textOption(args, "passphrase-file");
   if (file !== undefined) return passphraseIn(file);
-  if (terminal?.isInteractive) return new Secret(await askPassphrase("Passphrase of the export: "));
+  if (terminal?.isInteractive) return new Secret(await askPassphrase("Passphrase of the export: ", signal));
   throw new Pg321Error(
     "usage",
     "restore-host: the passphrase is asked for on a terminal, and there is none",

@@ -134,7 +134,7 @@ async function identityOf(invocation: Invocation): Promise<IdentityFile> {
   });
   let passphrase = encryption?.identity_passphrase;
   if (isPassphraseProtected(text) && !passphrase && invocation.terminal?.isInteractive) {
-    passphrase = new Secret(await askPassphrase("Passphrase of the identity file: "));
+    passphrase = new Secret(await askPassphrase("Passphrase of the identity file: ", invocation.signal));
   }
   return readIdentityFile(text, passphrase);
 }

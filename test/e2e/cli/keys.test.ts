@@ -3,8 +3,8 @@ import { chmod, exists, mkdtemp, readdir, readFile, rm, stat, writeFile } from "
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { EXAMPLE_RECIPIENT } from "../../../src/config/load.ts";
-import { runProgram } from "../../lab/installation.ts";
-import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
+import { programWords, runProgram } from "../../lab/installation.ts";
+import { onTerminal, programOnTerminal, screenOf } from "../../lab/machine/terminal.ts";
 
 let base: string;
 let count = 0;
@@ -179,6 +179,21 @@ test.each([
   const ended = await program.ended;
   expect(ended.exitCode).toBe(exitCode);
   expect(screenOf(ended.written)).toContain(error);
+  expect(await exists(pair.identity)).toBe(false);
+});
+
+test("SIGTERM at the question ends the program and gives the terminal its echo back", async () => {
+  const pair = newPair();
+  // The inner shell becomes pg321, the outer one looks at the terminal afterwards.
+  const script = `sh -c 'echo "pid $$"; exec "$@"' x "$@"; echo "exit $?"; stty -a`;
+  const words = [...programWords(), "key", "generate", ...pair.words, "--passphrase"];
+  const program = programOnTerminal(["sh", "-c", script, "x", ...words]);
+  await program.shows(/New passphrase: $/);
+  process.kill(Number(/pid (\d+)/.exec(program.written())?.[1]), "SIGTERM");
+  const { written } = await program.ended;
+  expect(written).toContain("exit 143");
+  expect(written).toMatch(/error: .*SIGTERM/);
+  expect(written).toMatch(/ icanon .* echo /s);
   expect(await exists(pair.identity)).toBe(false);
 });
 

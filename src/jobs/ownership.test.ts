@@ -20,12 +20,12 @@ test("in a file everything is the host's, whoever made it, also of servers that 
     for (const server of ["main", "old"]) expect(ALONE.owns(backup(server, host))).toBeTrue();
 });
 
-test("the only registered host leaves the backups that a forgotten host, or one without a daemon, has made of its own servers", () => {
+test("the only registered host leaves backups of other servers, of a forgotten host or of a maker that nobody knows", () => {
   for (const registered of [[], [hostRecord("a", [])]]) {
     const { owns, ownsServer, hasServer, history } = ownership("a", named("main"), registered);
     const makers = ["a", "forgotten", null];
     expect(makers.map((host) => owns(backup("main", host)))).toEqual([true, true, true]);
-    expect(makers.map((host) => owns(backup("old", host)))).toEqual([true, false, true]);
+    expect(makers.map((host) => owns(backup("old", host)))).toEqual([true, false, false]);
     expect([ownsServer("old"), hasServer("old")]).toEqual([true, true]);
     expect(history).toEqual({ hosts: [], servers: [] });
   }

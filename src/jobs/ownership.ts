@@ -14,8 +14,7 @@ type Owned = Pick<BackupRecord, "server" | "host">;
 export interface Ownership {
   /**
    * Whether a backup is this host's: of a server that its config names and no other registered host names; otherwise one
-   * that it has made itself, unless the server is another host's alone. The only registered host also owns those of
-   * which nobody knows the maker. Of a server that several hosts name, backups
+   * that it has made itself, unless the server is another host's alone. Of a server that several hosts name, backups
    * that none of them has made (adopted, or of a host that was removed) are those of the first of them by name.
    */
   owns(backup: Owned): boolean;
@@ -80,9 +79,8 @@ export function ownership(
     ownsServer,
     owns({ server, host: maker }) {
       const rivals = naming(server);
-      // Also without others: one that was forgotten, or never had a daemon, has left backups to be kept by its rules.
-      if (rivals.length === 0)
-        return own.has(server) || maker === host || (maker === null && others.length === 0);
+      // Also without others: one that was forgotten, has no daemon yet, or whose backups were adopted, keeps them by its rules.
+      if (rivals.length === 0) return own.has(server) || maker === host;
       if (!own.has(server)) return false;
       if (maker === host) return true;
       return !rivals.some((one) => one.host === maker) && isFirst(rivals);

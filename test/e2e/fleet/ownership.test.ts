@@ -206,3 +206,18 @@ test("the host itself settles, finds and fills what is its own", async () => {
   expect(await catalog.runs({ outcome: "RUNNING" })).toEqual([]);
   expect(await catalog.backups({ server: "shop", status: ["VERIFIED"] })).toHaveLength(2);
 });
+
+test("a catalog that one host has rebuilt keeps the other's backups, although nobody has recorded whose they are", async () => {
+  const { a } = hosts;
+  await sql.unsafe("drop schema pg321 cascade");
+  await a.ok("cleanup", "--adopt");
+  const adopted = await sql<{ id: string; host: string | null }[]>`
+    select id, host from pg321.backups where server = 'shop' order by started_at`;
+  expect(adopted.map(({ host }) => host)).toEqual([null, null]);
+  await age(String(adopted[0]?.id), 10);
+  await age(String(adopted[1]?.id), 9);
+  const before = await objectsOf("shop", diskOf(hosts.b, "disk-b"));
+  await a.ok("cleanup");
+  expect(await objectsOf("shop", diskOf(hosts.b, "disk-b"))).toEqual(before);
+  expect(await sql`select id from pg321.backups where server = 'shop'`).toHaveLength(2);
+});

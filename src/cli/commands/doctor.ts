@@ -4,6 +4,7 @@ import { configPath, loadConfig, outsideOfConfig, processSource } from "../../co
 import { lookAtCredentials } from "../../doctor/credentials.ts";
 import { doctorExitCode, examine } from "../../doctor/doctor.ts";
 import type { Finding } from "../../doctor/finding.ts";
+import { withConfig } from "../../doctor/hints.ts";
 import { hostFiles } from "../../install/host-files/list.ts";
 import { surveyHostFiles } from "../../install/host-files/survey.ts";
 import { becomeStateOwner } from "../../install/state-owner.ts";
@@ -52,7 +53,7 @@ export const command: Command = {
     const credentials = isRoot() ? await lookAtCredentials(credentialFiles) : [];
     const files = await surveyHostFiles(await hostFiles(config));
     await becomeStateOwner(config.state_dir, log);
-    const findings = await examine({
+    const examined = await examine({
       config,
       valueFiles,
       hostFiles: files,
@@ -63,6 +64,7 @@ export const command: Command = {
       clock,
       signal,
     });
+    const findings = withConfig(examined, file);
     output.print(isSet(args, "json") ? jsonText(jsonOf(findings)) : textOf(visibleData(findings), output));
     return doctorExitCode(findings);
   },

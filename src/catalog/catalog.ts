@@ -187,6 +187,8 @@ export interface Catalog extends AsyncDisposable {
   ): Promise<void>;
   /** In order of storage name. */
   copies(backupId: string): Promise<CopyRecord[]>;
+  /** The copies of some backups, a page at most. In order of backup id and storage name. */
+  copiesOf(backupIds: readonly string[]): Promise<CopyRecord[]>;
   /** In order of backup id and storage name. */
   copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]>;
   /**

@@ -14,6 +14,9 @@ export interface ListedBackup {
   is_by_hand: boolean;
 }
 
+/** Backups whose copies are read by one query. */
+const BACKUPS_AT_ONCE = 500;
+
 type ListContext = Pick<JobContext, "catalog" | "clock" | "config" | "host">;
 
 /**
@@ -22,7 +25,15 @@ type ListContext = Pick<JobContext, "catalog" | "clock" | "config" | "host">;
  */
 export async function listBackups(context: ListContext, filter: BackupFilter): Promise<ListedBackup[]> {
   const backups = await newestFirst(context, filter);
-  return Promise.all(backups.map((backup) => listed(context, backup)));
+  const found: ListedBackup[] = [];
+  // One query for many backups: a catalog in PostgreSQL answers each after a way through the network.
+  for (let start = 0; start < backups.length; start += BACKUPS_AT_ONCE) {
+    const some = backups.slice(start, start + BACKUPS_AT_ONCE);
+    const copies = await context.catalog.copiesOf(some.map(({ id }) => id));
+    const of = Map.groupBy(copies, ({ backup_id }) => backup_id);
+    for (const backup of some) found.push(await listedWith(context, backup, of.get(backup.id) ?? []));
+  }
+  return found;
 }
 
 /** Follows `base/newest-good.ts`: a script that takes the first backup must not get one dated ahead of the clock. */
@@ -44,7 +55,15 @@ async function newestFirst(
 }
 
 export async function listed(context: ListContext, backup: BackupRecord): Promise<ListedBackup> {
-  const copies = (await context.catalog.copies(backup.id)).map((copy) => {
+  return listedWith(context, backup, await context.catalog.copies(backup.id));
+}
+
+async function listedWith(
+  context: ListContext,
+  backup: BackupRecord,
+  recorded: readonly CopyRecord[],
+): Promise<ListedBackup> {
+  const copies = recorded.map((copy) => {
     const settings = context.config.storage.find(({ name }) => name === copy.storage);
     return settings ? withLockInForce(settings, copy) : copy;
   });

@@ -28,7 +28,16 @@ import type {
 import { pruningTombstones } from "../sqlite/history.ts";
 import { backupOutlines } from "../sqlite/outlines.ts";
 import { backupsWithoutCopies, copyStates, placedCopies } from "../sqlite/pages.ts";
-import { alertsOf, equalTo, idsFrom, ofHost, thoseOf, upsert, whereAll } from "../sqlite/statements.ts";
+import {
+  alertsOf,
+  COPIES_OF,
+  equalTo,
+  idsFrom,
+  ofHost,
+  thoseOf,
+  upsert,
+  whereAll,
+} from "../sqlite/statements.ts";
 import { ALERTS, BACKUPS, COPIES, DELIVERIES, LEASES, type Row, RUNS, TOMBSTONES } from "../sqlite/tables.ts";
 import { changeAlert, insertDeliveries } from "./fleet/alerts.ts";
 import { fencedDo, nextToken, tokenOf } from "./fleet/leases.ts";
@@ -215,6 +224,10 @@ export class PostgresCatalog extends PostgresParts implements Catalog {
 
   copies(backupId: string): Promise<CopyRecord[]> {
     return select(this.#do, COPIES, "WHERE backup_id = $backupId ORDER BY storage", { backupId });
+  }
+
+  copiesOf(backupIds: readonly string[]): Promise<CopyRecord[]> {
+    return select(this.#do, COPIES, COPIES_OF, { ids: JSON.stringify(backupIds) });
   }
 
   copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]> {

@@ -49,6 +49,7 @@ export const KINDS: Kinds = {
     putCopy: "write",
     updateCopy: "own",
     copies: "read",
+    copiesOf: "read",
     copiesInState: "read",
     placedCopies: "pages",
     insertRun: "write",

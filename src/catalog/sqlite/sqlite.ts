@@ -32,6 +32,7 @@ import { SqliteParts } from "./parts.ts";
 import { openRetained } from "./retained.ts";
 import {
   alertsOf,
+  COPIES_OF,
   changeOf,
   equalTo,
   idsFrom,
@@ -209,6 +210,10 @@ class SqliteCatalog extends SqliteParts implements Catalog {
 
   copies(backupId: string): Promise<CopyRecord[]> {
     return this.#select(COPIES, "WHERE backup_id = $backupId ORDER BY storage", { backupId });
+  }
+
+  copiesOf(backupIds: readonly string[]): Promise<CopyRecord[]> {
+    return this.#select(COPIES, COPIES_OF, { ids: JSON.stringify(backupIds) });
   }
 
   copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]> {

@@ -54,6 +54,9 @@ export const PLACES = `WITH RECURSIVE
     FROM names WHERE database IS NOT NULL)
   SELECT server, database FROM names WHERE database IS NOT NULL ORDER BY server, database`;
 
+/** The end of a statement for the copies of some backups. */
+export const COPIES_OF = "WHERE backup_id IN (SELECT value FROM json_each($ids)) ORDER BY backup_id, storage";
+
 const COPY_STATES = "copies.state IN (SELECT value FROM json_each($states))";
 const COPY = `EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND ${COPY_STATES})`;
 const COPY_IN = `EXISTS (

@@ -239,6 +239,8 @@ function copies(use: Use): void {
     await use().putCopy(deleting);
     expect(await use().copiesInState(["DAMAGED"])).toEqual([damaged]);
     expect(await use().copiesInState(["DELETING", "DAMAGED"])).toEqual([damaged, deleting]);
+    expect(await use().copiesOf([damaged.backup_id])).toEqual(await use().copies(damaged.backup_id));
+    expect(await use().copiesOf([])).toEqual([]);
     expect(await use().copiesInState([])).toEqual([]);
   });
 }

@@ -124,7 +124,8 @@ async function postgresStatements(work: () => Promise<unknown>): Promise<Sent[]>
   const { execute } = Session.prototype;
   const sent = new Map<string, Sent>();
   Session.prototype.execute = function recorded(this: Session, sql: string, values: Row) {
-    sent.set(sql, { sql: sql.replace(/^DECLARE \w+ NO SCROLL CURSOR FOR /, ""), values });
+    // The first page, because the last may be empty.
+    if (!sent.has(sql)) sent.set(sql, { sql: sql.replace(/^DECLARE \w+ NO SCROLL CURSOR FOR /, ""), values });
     return execute.call(this, sql, values);
   };
   try {

@@ -11,10 +11,11 @@ const BATCH = 500;
 /** The end of the next page, by the index on time alone. */
 const PAGE_END = `SELECT started_at, id FROM backups WHERE (started_at, id) > ($started_at, $id)
   ORDER BY started_at, id LIMIT 1 OFFSET ${BATCH - 1}`;
+/** Of NOT EXISTS, PostgreSQL would make a join with all copies for each page. */
 const WITHOUT_COPIES = `SELECT id, server, database, host, kind, started_at, dump_bytes, object_bytes, held_at, hold_until
   FROM backups WHERE (started_at, id) > ($started_at, $id) AND (started_at, id) <= ($end_at, $end_id)
     AND +status != 'RUNNING'
-    AND NOT EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state NOT IN ('FAILED', 'DELETED'))
+    AND (SELECT 1 FROM copies WHERE backup_id = backups.id AND state NOT IN ('FAILED', 'DELETED') LIMIT 1) IS NULL
   ORDER BY started_at, id`;
 /** Sorts after every time and every id. */
 const END = "\u{10ffff}";

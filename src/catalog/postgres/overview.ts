@@ -70,14 +70,21 @@ const DUMP_SIZES = `SELECT dump_bytes FROM (
 /** The part of the catalog in PostgreSQL that `/status` and the metrics use. */
 export class PostgresOverview implements Overview {
   readonly #do: Do;
-  /** Each page is three transactions, and the server does most of the work. */
-  readonly #latest: LatestReader = {
-    read: (sql, values) => this.#do("read the latest backups", ({ rows }) => rows(sql, values)),
-    places: 500,
-  };
+  readonly #latest: LatestReader;
 
-  constructor(transact: Do) {
+  constructor(transact: Do, readAtOneMoment: Do) {
     this.#do = transact;
+    this.#latest = {
+      // The server does most of the work.
+      places: 500,
+      atOneMoment: (begin) =>
+        readAtOneMoment("read the latest backups", async ({ rows }) => {
+          const reading = begin();
+          let step = reading.next();
+          while (!step.done) step = reading.next(await rows(...step.value));
+          return step.value;
+        }),
+    };
   }
 
   seeSchedule(name: string, pattern: string, at: string): Promise<string> {

@@ -45,8 +45,8 @@ export class PostgresParts {
   readonly verification: Verification;
   readonly scratchDatabases: ScratchDatabases;
 
-  constructor(transact: Do) {
-    this.overview = new PostgresOverview(transact);
+  constructor(transact: Do, readAtOneMoment: Do) {
+    this.overview = new PostgresOverview(transact, readAtOneMoment);
     this.clockRecords = new PostgresClockRecords(transact);
     this.hostExports = new PostgresHostExports(transact);
     this.hosts = new PostgresHosts(transact);

@@ -86,7 +86,7 @@ export function transactionsAt(url: Secret, clock: Clock, options?: Transactions
 }
 
 /** The part of `Transactions` that the catalog uses. */
-type Transactional = Pick<Transactions, "do" | "label" | "snapshot" | typeof Symbol.asyncDispose>;
+type Transactional = Omit<Transactions, "doSlowly" | "beginMarking" | "revive">;
 
 /** Works with a schema of the newest version. */
 export class PostgresCatalog extends PostgresParts implements Catalog {
@@ -95,7 +95,7 @@ export class PostgresCatalog extends PostgresParts implements Catalog {
   readonly #do: Transactions["do"];
 
   constructor(transactions: Transactional) {
-    super(transactions.do);
+    super(transactions.do, transactions.readAtOneMoment);
     this.#transactions = transactions;
     this.#do = transactions.do;
   }

@@ -33,6 +33,8 @@ const SNAPSHOT: Beginning = {
   lockSeconds: 10,
   idleSeconds: 3600,
 };
+/** A report of some statements. */
+const AT_ONE_MOMENT: Beginning = { ...SNAPSHOT, idleSeconds: WRITING.idleSeconds };
 const CONFLICT_RETRY: RetryPolicy = { attempts: 10, delayMs: 20, delayMsMax: 500 };
 /** A fail-over or a restart of the server takes some seconds. */
 const LOST_RETRY: RetryPolicy = { attempts: 5, delayMs: 200, delayMsMax: 2000 };
@@ -88,6 +90,10 @@ export class Transactions implements AsyncDisposable {
   /** Like `do`, for work that waits until other daemons have done the same. */
   readonly doSlowly: Do = (doing, work) =>
     this.#inTurn(doing, () => this.#transact(work, { ...WRITING, lockSeconds: 50, idleSeconds: 600 }));
+
+  /** Like `do`, for statements that only read: all of them see the state of one moment. */
+  readonly readAtOneMoment: Do = (doing, work) =>
+    this.#inTurn(doing, () => this.#transact(work, AT_ONE_MOMENT));
 
   /** Call it once the schema is there: from then on a COMMIT that was not answered can be settled. */
   beginMarking(): void {

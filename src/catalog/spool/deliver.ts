@@ -4,7 +4,7 @@ import type { AlertChange, Catalog } from "../catalog.ts";
 import { hasHappened } from "../postgres/calls.ts";
 import { PostgresCatalog } from "../postgres/postgres.ts";
 import { recordsOf } from "../postgres/records.ts";
-import type { Transaction, Transactions } from "../postgres/transactions.ts";
+import type { Do, Transaction, Transactions } from "../postgres/transactions.ts";
 import type { BackupRecord, CopyRecord, DeliveryRecord, RunRecord } from "../records.ts";
 import { OWN_ALERT, OWN_DELIVERY } from "../sqlite/fleet/alerts.ts";
 import { upsert } from "../sqlite/statements.ts";
@@ -100,9 +100,11 @@ async function apply(transaction: Transaction, label: string, known: Catalog, ca
 
 /** A catalog whose calls are all made in this transaction. */
 function catalogIn(transaction: Transaction, label: string): Catalog {
+  const here: Do = (_, work) => work(transaction);
   return new PostgresCatalog({
     label,
-    do: (_, work) => work(transaction),
+    do: here,
+    readAtOneMoment: here,
     snapshot: () => Promise.reject(new Error("not in a transaction")),
     async [Symbol.asyncDispose]() {},
   });

@@ -18,7 +18,7 @@ import type {
 } from "../overview.ts";
 import type { RunOutcome, RunRecord } from "../records.ts";
 import type { Do } from "./busy.ts";
-import { type LatestReader, latestBackups, standings } from "./newest/latest.ts";
+import { type LatestReader, latestBackups, type Reading, standings } from "./newest/latest.ts";
 import { END_OF_TIME, newestCopied, newestRun, newestRunOf } from "./newest/newest.ts";
 import { noticeTotals } from "./notices.ts";
 import { given, RUN_TOTALS, runsOf } from "./statements.ts";
@@ -66,7 +66,7 @@ export class SqliteOverview implements Overview {
   readonly #database: Database;
   readonly #do: Do;
   readonly #latest: LatestReader = {
-    read: (sql, values) => this.#do("read the latest backups", () => this.#rows(sql, values)),
+    atOneMoment: (begin) => this.#do("read the latest backups", () => this.#atOneMoment(begin)),
     places: 100,
   };
 
@@ -172,6 +172,16 @@ export class SqliteOverview implements Overview {
 
   noticeTotals(notifier: string, host?: string): Promise<NoticeTotals> {
     return this.#do("read the totals of notices", () => noticeTotals(this.#database, notifier, host));
+  }
+
+  #atOneMoment<T>(begin: () => Reading<T>): T {
+    const read = this.#database.transaction(() => {
+      const reading = begin();
+      let step = reading.next();
+      while (!step.done) step = reading.next(this.#rows(...step.value));
+      return step.value;
+    });
+    return read.deferred();
   }
 
   #jobs(): RunJob[] {

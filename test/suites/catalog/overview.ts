@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { BackupRecord, BackupStatus, RunOutcome } from "../../../src/catalog/records.ts";
 import type { Job } from "../../../src/config/config.ts";
+import { meanwhile } from "./latest/meanwhile.ts";
 import { notices } from "./notices.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { at, type MakeFixture, onNew, sums } from "./sums.ts";
@@ -22,6 +23,7 @@ export function overviewConformance(name: string, makeFixture: MakeFixture): voi
     describe("storages", () => storages(makeFixture));
     describe("runs", () => runs(makeFixture));
     describe("totals", () => sums(makeFixture));
+    describe("latest backups", () => meanwhile(makeFixture));
     describe("verification", () => verification(makeFixture));
     describe("notices", () => notices(makeFixture));
   });

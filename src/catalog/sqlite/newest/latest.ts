@@ -10,11 +10,16 @@ import { NEWEST_BACKUP } from "./newest.ts";
  * catalogs. No statement joins it with the backups, so no planner can choose to read all of them.
  */
 
-type Read = (sql: string, values: Row) => Promise<Row[]>;
+/** Statements, one after the other: each is yielded and comes back with its rows. */
+export type Reading<T> = Generator<[sql: string, values: Row], T, Row[]>;
 
-/** Reads rows; `places`: the number of databases read at once before other work gets its turn. */
+/** `places`: the number of databases read at once before other work gets its turn. */
 export interface LatestReader {
-  read: Read;
+  /**
+   * All statements see the same moment: otherwise a backup that is removed between two of them would leave its database
+   * without one, although there is an older one. Calls `begin` again if it must read again.
+   */
+  atOneMoment<T>(begin: () => Reading<T>): Promise<T>;
   places: number;
 }
 
@@ -38,33 +43,24 @@ interface Latest {
 }
 
 /** `Overview.latestBackups` */
-export async function latestBackups(reader: LatestReader, now: Date): Promise<LatestBackups[]> {
-  const { read } = reader;
-  const found: LatestBackups[] = [];
-  for await (const page of pages(reader, now)) {
-    const backups = await backupsOf(read, WHOLE, page, (row) => fromRow<BackupRecord>(BACKUPS, row));
-    for (const { server, database, goodId, endedId } of page)
-      found.push({ server, database, good: backups(goodId), ended: backups(endedId) });
-  }
-  return found;
+export function latestBackups(reader: LatestReader, now: Date): Promise<LatestBackups[]> {
+  return pages(reader, now, function* (page) {
+    const backups = yield* backupsOf(WHOLE, page, (row) => fromRow<BackupRecord>(BACKUPS, row));
+    return page.map(({ server, database, goodId, endedId }) => {
+      return { server, database, good: backups(goodId), ended: backups(endedId) };
+    });
+  });
 }
 
 /** `Overview.standings` */
-export async function standings(reader: LatestReader, now: Date): Promise<Standing[]> {
-  const { read } = reader;
-  const found: Standing[] = [];
-  for await (const page of pages(reader, now)) {
-    const backups = await backupsOf(read, STANDING, page, (row) => row as unknown as StandingBackup);
-    const ids = JSON.stringify(page.flatMap(({ goodId }) => goodId ?? []));
-    const copies = new Map<unknown, StandingCopy[]>();
-    for (const { backup_id, ...copy } of await read(COPIES, { ids })) {
-      const own = copies.get(backup_id) ?? [];
-      copies.set(backup_id, own);
-      own.push(copy as unknown as StandingCopy);
-    }
+export function standings(reader: LatestReader, now: Date): Promise<Standing[]> {
+  return pages(reader, now, function* (page) {
+    const backups = yield* backupsOf(STANDING, page, (row) => row as unknown as StandingBackup);
+    const copies = yield* copiesOf(page);
+    const found: Standing[] = [];
     for (const { server, database, goodId, endedId, leftOut } of page) {
       const good = backups(goodId);
-      const left_out = leftOut === undefined ? await leftOutOf(read, goodId) : jsonOf(leftOut);
+      const left_out = leftOut === undefined ? yield* leftOutOf(goodId) : jsonOf(leftOut);
       found.push({
         server,
         database,
@@ -72,55 +68,72 @@ export async function standings(reader: LatestReader, now: Date): Promise<Standi
         ended: backups(endedId),
       });
     }
-  }
-  return found;
+    return found;
+  });
 }
 
-async function* pages({ read, places }: LatestReader, now: Date): AsyncGenerator<Latest[]> {
+async function pages<T>(
+  { atOneMoment, places }: LatestReader,
+  now: Date,
+  readMore: (page: readonly Latest[]) => Reading<T[]>,
+): Promise<T[]> {
   const until = believedUntil(now).toISOString();
+  const found: T[] = [];
   let from: Row = { server: "", database: "" };
   for (;;) {
-    const rows = await read(PLACES_PAGE, { ...from, places });
-    const last = rows.at(-1);
-    if (last === undefined) return;
-    const page: Latest[] = [];
-    for (const row of rows) page.push(await latestOf(read, row, until));
-    yield page;
-    if (rows.length < places) return;
-    from = { server: last["server"] ?? "", database: last["database"] ?? "" };
+    const { page, more } = await atOneMoment(function* () {
+      const rows = yield [PLACES_PAGE, { ...from, places }];
+      const page: Latest[] = [];
+      for (const row of rows) page.push(yield* latestOf(row, until));
+      return { page, more: yield* readMore(page) };
+    });
+    for (const one of more) found.push(one);
+    const last = page.at(-1);
+    if (last === undefined || page.length < places) return found;
+    from = { server: last.server, database: last.database };
     await setImmediate();
   }
 }
 
 /** A backup that is dated ahead counts only if there is no other. */
-async function latestOf(read: Read, row: Row, until: string): Promise<Latest> {
+function* latestOf(row: Row, until: string): Reading<Latest> {
   const [server, database] = [String(row["server"]), String(row["database"])];
-  const idOf = async (which: keyof typeof NEWEST_BACKUP) => {
+  function* idOf(which: keyof typeof NEWEST_BACKUP): Reading<string | null> {
     const id = row[`${which}_id`] as string | null;
     if (id === null || String(row[`${which}_started_at`]) <= until) return id;
-    const [believed] = await read(NEWEST_BACKUP[which], { server, database, until });
+    const [believed] = yield [NEWEST_BACKUP[which], { server, database, until }];
     return believed ? String(believed["id"]) : id;
-  };
-  const goodId = await idOf("good");
+  }
+  const goodId = yield* idOf("good");
   const leftOut = goodId === row["good_id"] ? (row["left_out"] as string | null) : undefined;
-  return { server, database, goodId, endedId: await idOf("ended"), leftOut };
+  return { server, database, goodId, endedId: yield* idOf("ended"), leftOut };
 }
 
 /** Returns how to find the backups of a page by their ids. */
-async function backupsOf<B>(
-  read: Read,
+function* backupsOf<B>(
   sql: string,
   page: readonly Latest[],
   toBackup: (row: Row) => B,
-): Promise<(id: string | null) => B | null> {
+): Reading<(id: string | null) => B | null> {
   const ids = [...new Set(page.flatMap(({ goodId, endedId }) => [goodId ?? [], endedId ?? []].flat()))];
-  const rows = await read(sql, { ids: JSON.stringify(ids) });
+  const rows = yield [sql, { ids: JSON.stringify(ids) }];
   const backups = new Map(rows.map((row) => [row["id"], toBackup(row)]));
   return (id) => backups.get(id) ?? null;
 }
 
-async function leftOutOf(read: Read, id: string | null): Promise<unknown> {
-  const [row] = await read(byId("facts"), { ids: JSON.stringify([id]) });
+function* copiesOf(page: readonly Latest[]): Reading<Map<unknown, StandingCopy[]>> {
+  const ids = JSON.stringify(page.flatMap(({ goodId }) => goodId ?? []));
+  const copies = new Map<unknown, StandingCopy[]>();
+  for (const { backup_id, ...copy } of yield [COPIES, { ids }]) {
+    const own = copies.get(backup_id) ?? [];
+    copies.set(backup_id, own);
+    own.push(copy as unknown as StandingCopy);
+  }
+  return copies;
+}
+
+function* leftOutOf(id: string | null): Reading<unknown> {
+  const [row] = yield [byId("facts"), { ids: JSON.stringify([id]) }];
   const facts = jsonOf((row?.["facts"] ?? null) as string | null) as Record<string, unknown> | null;
   return facts?.["left_out"] ?? null;
 }

@@ -57,3 +57,12 @@ export function valuesOf(
 function arrayText(values: readonly string[]): string {
   return `{${values.map((value) => `"${value.replace(/["\\]/g, "\\$&")}"`)}}`;
 }
+
+/**
+ * A value that can be read as JSON; `text`: an expression for JSON text. PostgreSQL refuses to read any part of JSON in which
+ * there is a NUL or half of a surrogate pair (`\u0000`, `\ud83d`): each becomes the replacement character. Migrations use it.
+ */
+export function readableJson(text: string): string {
+  return String.raw`(CASE WHEN strpos(${text}, E'\\u') = 0 THEN ${text}
+    ELSE regexp_replace(${text}, E'\\\\u(0000|[dD][89a-fA-F][0-9a-fA-F]{2})', E'\\\\ufffd', 'g') END)::json`;
+}

@@ -9,6 +9,7 @@ import {
   PRUNE_RUNS,
   RECORDS_AT_ONCE,
 } from "../sqlite/history.ts";
+import { readableJson } from "./dialect.ts";
 import type { Transaction } from "./transactions.ts";
 
 const NEWEST_OF_EACH = `SELECT DISTINCT ON (job, outcome, schedule, host) id FROM runs
@@ -20,7 +21,7 @@ const NEWEST_OF_EACH = `SELECT DISTINCT ON (job, outcome, schedule, host) id FRO
 const PRUNE_ALERTS = `DELETE FROM alerts WHERE id IN (SELECT id FROM alerts AS old
   WHERE created_at < $before AND resolved_at < $before AND ${OF_NO_OTHER} AND ${OF_NO_OTHERS_SERVER}
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE alert_id = old.id)
-    AND (metadata::json ->> 'shrunk_at' IS NULL OR (acknowledged_at IS NOT NULL
+    AND (${readableJson("metadata")} ->> 'shrunk_at' IS NULL OR (acknowledged_at IS NOT NULL
       AND EXISTS (SELECT 1 FROM alerts WHERE key = old.key AND created_at > old.created_at)))
   ORDER BY created_at LIMIT ${RECORDS_AT_ONCE})`;
 

@@ -29,6 +29,7 @@ import {
 import { given, RUN_TOTALS, runsOf } from "../sqlite/statements.ts";
 import type { Row } from "../sqlite/tables.ts";
 import { fromRow, RUNS } from "../sqlite/tables.ts";
+import { readableJson } from "./dialect.ts";
 import { newestCopied, newestRun, newestRunOf } from "./newest.ts";
 import { noticeTotals } from "./notices.ts";
 import type { Do, Transaction } from "./transactions.ts";
@@ -64,7 +65,7 @@ const DUMP_SIZES = `SELECT dump_bytes FROM (
     WHERE server = $server AND database = $database AND started_at >= $since AND started_at < $before
       AND kind = $kind AND status IN ('VERIFIED', 'PARTIAL') AND dump_bytes IS NOT NULL
     ORDER BY started_at DESC, id DESC LIMIT ${DUMPS_SEARCHED}) AS good
-  WHERE coalesce(facts::json #>> '{left_out,key}', '') = $selection
+  WHERE coalesce(${readableJson("facts")} #>> '{left_out,key}', '') = $selection
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
 
 /** The part of the catalog in PostgreSQL that `/status` and the metrics use. */

@@ -6,9 +6,10 @@ import {
   settleGood,
 } from "../../sqlite/migration/latest-backups.ts";
 import { PLACES } from "../../sqlite/statements.ts";
+import { readableJson } from "../dialect.ts";
 import { triggerFunction } from "./trigger-function.ts";
 
-export const leftOut = (facts: string): string => `(${facts}::json -> 'left_out')::text`;
+export const leftOut = (facts: string): string => `(${readableJson(facts)} -> 'left_out')::text`;
 const CHANGED = { id: "of_backup", server: "of_server", database: "of_database" };
 
 /**

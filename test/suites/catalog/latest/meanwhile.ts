@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { BackupRecord } from "../../../../src/catalog/records.ts";
-import { backupRecord, copyRecord, tombstoneOf } from "../records.ts";
+import { alertRecord, backupRecord, copyRecord, tombstoneOf } from "../records.ts";
 import { at, type MakeFixture } from "../sums.ts";
 
 const NOW = new Date(at(6));
@@ -33,5 +33,40 @@ export function meanwhile(make: MakeFixture): void {
       expect(ids).toContain(found[0]?.ended?.id ?? "");
       if (isStanding) expect(found[0]?.good).toHaveProperty("copies", [expect.anything()]);
     }
+  });
+
+  test("facts with characters that PostgreSQL's text cannot hold do not stop changes of a backup", async () => {
+    await using fixture = await make();
+    await using catalog = await fixture.open();
+    // Cut in the middle of a character, the zero that ends strings, and a path with a backslash before a "u".
+    const facts = {
+      "half \ud83d": "\u0000",
+      path: "C:\\u0000",
+      left_out: { key: "part", tables: ["a\u0000b", "\ud83d\ude00"] },
+    };
+    const backup = backupRecord({ started_at: at(1), dump_bytes: 7 });
+    await catalog.insertBackup(backup);
+    await catalog.putCopy(copyRecord(backup, { storage: "disk", state: "CONFIRMED" }));
+    await catalog.updateBackup(backup.id, { status: "VERIFIED", facts });
+    const [standing] = await catalog.overview.standings(NOW);
+    expect(standing?.good?.left_out).toMatchObject({
+      key: "part",
+      tables: [expect.any(String), "\u{1f600}"],
+    });
+    const { server, database, kind } = backup;
+    const range = { since: at(1), before: at(2), selection: "part", limit: 5 };
+    expect(await catalog.overview.dumpSizes({ server, database, kind }, range)).toEqual([7]);
+    await catalog.updateBackup(backup.id, { status: "FAILED" });
+    expect((await catalog.overview.latestBackups(NOW))[0]?.good).toBeNull();
+  });
+
+  test("an alert with such characters can be pruned", async () => {
+    await using fixture = await make();
+    await using catalog = await fixture.open();
+    const metadata = { "half \ud83d": "\u0000", shrunk_at: at(1) };
+    const alert = alertRecord({ created_at: at(1), resolved_at: at(2), metadata });
+    await catalog.changeAlert(alert.key, () => ({ alert, deliveries: [] }));
+    // It holds the size that later dumps are compared with.
+    expect(await catalog.pruneHistory(at(3))).toMatchObject({ alerts: 0 });
   });
 }

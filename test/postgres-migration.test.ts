@@ -1,8 +1,11 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../src/base/clock.ts";
+import { Secret } from "../src/base/secret.ts";
+import { openCatalog } from "../src/catalog/open.ts";
 import { migrate } from "../src/catalog/postgres/migration/migrate.ts";
 import { MIGRATIONS } from "../src/catalog/postgres/migration/migrations.ts";
 import { Transactions } from "../src/catalog/postgres/transactions.ts";
+import type { BackupRecord } from "../src/catalog/records.ts";
 import { parseCatalogUrl } from "../src/config/catalog-url.ts";
 import { eventually } from "./lab/machine/running.ts";
 import { connectTo, disposable } from "./lab/servers/postgres.ts";
@@ -41,4 +44,34 @@ test("a migration counts in what another daemon is writing while it begins", asy
   const retained = await sql`select id, copies::text from pg321.retained_backups`;
   expect(latest).toEqual({ good_id: backup.id });
   expect([...retained]).toEqual([{ id: backup.id, copies: expect.stringContaining("CONFIRMED") }]);
+});
+
+test("two backups that lose their last copy at once, by two hosts, leave the one before them", async () => {
+  const name = await postgres.createDatabase();
+  const at = { type: "postgres", url: new Secret(postgres.url(name)) } as const;
+  await using catalog = await openCatalog(at, { clock: systemClock });
+  await using admin = disposable(connectTo(postgres.address, name));
+  const [first, second, third] = [1, 2, 3].map((day) =>
+    backupRecord({ status: "VERIFIED", started_at: `2026-01-0${day}T00:00:00.000Z` }),
+  ) as [BackupRecord, BackupRecord, BackupRecord];
+  for (const backup of [first, second, third]) {
+    await catalog.insertBackup(backup);
+    // In storages of their own: the sums of one storage would make the hosts wait for each other.
+    await catalog.putCopy(copyRecord(backup, { storage: backup.id, state: "CONFIRMED" }));
+  }
+  let ended: Promise<void> | undefined;
+  await admin.sql.begin(async (other) => {
+    await other`update pg321.copies set state = 'DAMAGED' where backup_id = ${third.id}`;
+    let hasEnded = false;
+    ended = catalog.updateCopy(second.id, second.id, { state: "DAMAGED" }).finally(() => {
+      hasEnded = true;
+    });
+    await eventually(async () => {
+      const waiting = await other`select 1 from pg_locks where not granted`;
+      return hasEnded || waiting.length > 0;
+    });
+  });
+  await ended;
+  const [latest] = await catalog.overview.latestBackups(new Date("2026-02-01T00:00:00.000Z"));
+  expect(latest?.good?.id).toBe(first.id);
 });

@@ -200,6 +200,27 @@ test("an unfinished copy opens for nothing else, and the next copy goes on where
   }
 });
 
+test("an unfinished copy that another version began is refused, also with the same tables", async () => {
+  const source = await filled("source.db", 150);
+  const [beside, inServer] = [file("copy.db"), await inPostgres()];
+  for (const to of [beside, inServer]) {
+    await interrupted(source, to);
+    if (to === inServer)
+      await onDatabase(inServer, (sql) => sql`update pg321.schema_version set version = version - 1`);
+    else {
+      using database = new Database(beside.path);
+      const version = database.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version;
+      database.run(`PRAGMA user_version = ${Number(version) - 1}`);
+    }
+    for (const call of [() => copy(source, to), () => previewCopy({ from: source, to, clock })])
+      expect(await errorOf(call())).toMatchObject({
+        code: "usage",
+        message: expect.stringContaining("that another version of pg321 began 20"),
+        hint: expect.stringContaining("copy into a place without a catalog"),
+      });
+  }
+});
+
 test("a source that has changed since the copy was begun is noticed, and the copy starts over", async () => {
   for (const [index, change] of [
     "DELETE FROM copies WHERE backup_id = 'id-7'; DELETE FROM backups WHERE id = 'id-7'",

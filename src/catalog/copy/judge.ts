@@ -70,7 +70,8 @@ export async function refuseOtherInstallation(source: ReadablePlace, target: Rea
 
 export async function standingOf(source: ReadablePlace, target: ReadablePlace): Promise<Standing> {
   if (target.unfinished) {
-    if (await hasSameTables(source, target)) return "unfinished";
+    // A migration would make triggers anew that the end of the copy brings back, and not by the records.
+    if (target.isCurrent && (await hasSameTables(source, target))) return "unfinished";
     throw new Pg321Error(
       "usage",
       `${target.label}: an unfinished copy of ${target.unfinished.source} that another version of pg321 began ${target.unfinished.begun_at}`,

@@ -75,3 +75,14 @@ test("two backups that lose their last copy at once, by two hosts, leave the one
   const [latest] = await catalog.overview.latestBackups(new Date("2026-02-01T00:00:00.000Z"));
   expect(latest?.good?.id).toBe(first.id);
 });
+
+test("a migration gets hours for a statement, other calls a minute", async () => {
+  const parsed = parseCatalogUrl(postgres.url(await postgres.createDatabase()));
+  if (!parsed) throw new Error();
+  await using transactions = new Transactions(parsed, systemClock);
+  const limit = "SELECT current_setting('statement_timeout') AS statement";
+  await migrate(transactions, { migrations: [`CREATE TABLE limits AS ${limit}`] });
+  const [during] = await transactions.do("read", ({ rows }) => rows("SELECT * FROM limits"));
+  const [later] = await transactions.do("read", ({ rows }) => rows(limit));
+  expect([during, later]).toEqual([{ statement: "6h" }, { statement: "1min" }]);
+});

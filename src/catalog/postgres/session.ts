@@ -14,9 +14,8 @@ import { tlsOf } from "./tls.ts";
 
 /** The name of pg321's sessions in `pg_stat_activity`. */
 const APPLICATION = "pg321 catalog";
-/** The longest time of a statement at the server. The client waits a little longer: the server may be gone. */
-const STATEMENT_S = 60;
-const ANSWER_MS = (STATEMENT_S + 10) * 1000;
+/** The client waits this much longer than the server works at a statement: the server may be gone. */
+const ANSWER_S = 10;
 /** After this long without an answer another connection shows whether the server still answers at all. */
 const LOOK_MS = 5_000;
 const KEEP_ALIVE_MS = 30_000;
@@ -31,6 +30,8 @@ const NUMBERS = { to: 20, from: [20, 1700], serialize: String, parse: Number };
  */
 export interface Beginning {
   mode: string;
+  /** The longest time of a statement at the server. */
+  statementSeconds: number;
   /** How long a statement waits for a lock of another session. */
   lockSeconds: number;
   /** After this time without a statement the server ends the transaction. */
@@ -52,6 +53,7 @@ export class Session implements AsyncDisposable {
   readonly isReadOnly: boolean;
   readonly #look: Look;
   #isLost = false;
+  #answerMs = ANSWER_S * 1000;
 
   private constructor(sql: Sql, isReadOnly: boolean, look: Look) {
     this.#sql = sql;
@@ -83,11 +85,17 @@ export class Session implements AsyncDisposable {
     return this.#isLost;
   }
 
-  async begin({ mode, lockSeconds, idleSeconds }: Beginning): Promise<Whereabouts | undefined> {
+  async begin({
+    mode,
+    statementSeconds,
+    lockSeconds,
+    idleSeconds,
+  }: Beginning): Promise<Whereabouts | undefined> {
+    this.#answerMs = (statementSeconds + ANSWER_S) * 1000;
     const results = await this.script(`BEGIN ${mode};
       SET LOCAL search_path = pg321;
       SET LOCAL jit = off;
-      SET LOCAL statement_timeout = '${STATEMENT_S}s';
+      SET LOCAL statement_timeout = '${statementSeconds}s';
       SET LOCAL lock_timeout = '${lockSeconds}s';
       SET LOCAL idle_in_transaction_session_timeout = '${idleSeconds}s';
       SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
@@ -117,7 +125,7 @@ export class Session implements AsyncDisposable {
 
   async #answer<T>(query: PromiseLike<T>): Promise<T> {
     try {
-      return await within(query, ANSWER_MS, this.#look);
+      return await within(query, this.#answerMs, this.#look);
     } catch (error) {
       // The server's own errors have a severity; after any other the session cannot be used.
       if (!(error instanceof Error && "severity" in error && error.severity !== "FATAL")) this.#isLost = true;

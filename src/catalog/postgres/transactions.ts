@@ -26,10 +26,18 @@ export interface Transaction {
  */
 export type Do = <T>(doing: string, work: (transaction: Transaction) => Promise<T>) => Promise<T>;
 
-const WRITING: Beginning = { mode: "ISOLATION LEVEL READ COMMITTED", lockSeconds: 10, idleSeconds: 60 };
+const WRITING: Beginning = {
+  mode: "ISOLATION LEVEL READ COMMITTED",
+  statementSeconds: 60,
+  lockSeconds: 10,
+  idleSeconds: 60,
+};
+/** A migration may build an index of millions of records on a slow disk: cut off, it would fail again at every start. */
+const SLOW: Beginning = { ...WRITING, statementSeconds: 6 * 3600, lockSeconds: 50, idleSeconds: 600 };
 /** Retention's plan is made while it is open. */
 const SNAPSHOT: Beginning = {
   mode: "ISOLATION LEVEL REPEATABLE READ READ ONLY",
+  statementSeconds: 60,
   lockSeconds: 10,
   idleSeconds: 3600,
 };
@@ -88,8 +96,7 @@ export class Transactions implements AsyncDisposable {
   readonly do: Do = (doing, work) => this.#inTurn(doing, () => this.#transact(work, WRITING));
 
   /** Like `do`, for work that waits until other daemons have done the same. */
-  readonly doSlowly: Do = (doing, work) =>
-    this.#inTurn(doing, () => this.#transact(work, { ...WRITING, lockSeconds: 50, idleSeconds: 600 }));
+  readonly doSlowly: Do = (doing, work) => this.#inTurn(doing, () => this.#transact(work, SLOW));
 
   /** Like `do`, for statements that only read: all of them see the state of one moment. */
   readonly readAtOneMoment: Do = (doing, work) =>

@@ -35,6 +35,7 @@ const TABLES = `
     run_id TEXT NOT NULL,
     token INTEGER NOT NULL,
     catalog_token INTEGER,
+    is_lost INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (name, run_id)
   ) STRICT;`;
 
@@ -53,8 +54,10 @@ export interface CarriedLease {
   run_id: string;
   /** The token that the run behind it shows. */
   token: number;
-  /** The token that the catalog expects; null: another run has or had the lease there, or the outage is not over. */
+  /** The token that the catalog expects; null: the lease is lost there, or the outage is not over. */
   catalog_token: number | null;
+  /** 1: another run has the lease in the catalog, or may have had it since ours was last renewed there. This stays so. */
+  is_lost: number;
 }
 
 /**
@@ -69,6 +72,7 @@ export class SpoolFile implements AsyncDisposable {
   readonly catalog: Catalog;
   readonly #database: Database;
   readonly #clock: Clock;
+  readonly #carriedHere = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(path: string, clock: Clock, opened: { catalog: Catalog; database: Database }) {
@@ -174,22 +178,46 @@ export class SpoolFile implements AsyncDisposable {
     return this.#database.query<CarriedLease, [string, number]>(sql).get(name, token) ?? undefined;
   }
 
-  carry(name: string, runId: string): void {
+  /** `isTaken`: the catalog does not know this lease, because it was not renewed but taken here. */
+  carry(name: string, runId: string, { isTaken = false } = {}): void {
     this.#database.run(
-      `INSERT OR IGNORE INTO carried_leases
-        SELECT name, run_id, token, NULL FROM leases WHERE name = ? AND run_id = ?`,
-      [name, runId],
+      `INSERT INTO carried_leases
+        SELECT name, run_id, token, NULL, ? FROM leases WHERE name = ? AND run_id = ?
+        ON CONFLICT (name, run_id) DO UPDATE SET token = excluded.token,
+          catalog_token = CASE excluded.is_lost WHEN 0 THEN catalog_token END,
+          is_lost = max(is_lost, excluded.is_lost)`,
+      [isTaken ? 1 : 0, name, runId],
     );
+    this.#carriedHere.add(`${runId} ${name}`);
   }
 
-  /** `token`: the one that the catalog has given to it; null: another run has that lease there. */
-  setCatalogToken(name: string, runId: string, token: number | null): void {
-    const sql = "UPDATE carried_leases SET catalog_token = ? WHERE name = ? AND run_id = ?";
-    this.#database.run(sql, [token, name, runId]);
+  /** Whether this process took or renewed the lease while the catalog was unreachable. */
+  isCarriedHere({ name, run_id }: Pick<LeaseHolder, "name" | "run_id">): boolean {
+    return this.#carriedHere.has(`${run_id} ${name}`);
+  }
+
+  /** Forgets the leases of runs that have ended without a release, such as those of killed processes. */
+  dropDeadLeases(isHeld: (lease: LeaseHolder) => boolean): Promise<void> {
+    return this.inTransaction("forget the leases of ended runs", async (database) => {
+      const leases = await this.catalog.leases();
+      const sql = "SELECT name, run_id FROM carried_leases";
+      for (const { name, run_id } of database.query<{ name: string; run_id: string }, []>(sql).all()) {
+        const lease = leases.find((one) => one.name === name && one.run_id === run_id);
+        if (!lease || !isHeld(lease)) this.dropCarried(name, run_id);
+      }
+    });
+  }
+
+  /** `token`: the one that the catalog expects; undefined: the lease is lost there. */
+  setCatalogToken(name: string, runId: string, token: number | undefined): void {
+    const sql = `UPDATE carried_leases SET catalog_token = CASE WHEN is_lost = 0 THEN $token END,
+      is_lost = max(is_lost, $token IS NULL) WHERE name = $name AND run_id = $runId`;
+    this.#database.query<never, Row>(sql).run({ token: token ?? null, name, runId });
   }
 
   dropCarried(name: string, runId: string): void {
     this.#database.run("DELETE FROM carried_leases WHERE name = ? AND run_id = ?", [name, runId]);
+    this.#carriedHere.delete(`${runId} ${name}`);
   }
 
   /** Stores a lease that the catalog has given, whatever is known about it here. */

@@ -185,7 +185,7 @@ export class Spooled {
         if (!TAKEN_ALONE.test(name)) throw this.#refusal();
         return file.inTransaction("take a lease", async () => {
           const holder = await invoke(file.catalog, call);
-          if (holder === undefined) file.carry(name, run_id);
+          if (holder === undefined) file.carry(name, run_id, { isTaken: true });
           return holder;
         });
       }

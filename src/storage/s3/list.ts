@@ -23,8 +23,10 @@ interface Place {
   token: string | undefined;
   /** The full name of the last object that was listed. */
   last: string | undefined;
-  /** Names up to this one are skipped on every page: the server cannot begin after a name. */
+  /** Names up to this one are skipped until one is further: the server may not begin after a name, although it was asked. */
   skipped: string | undefined;
+  /** Whether it has refused a token, and no further object has come since. */
+  hasRefused: boolean;
   /** Whether the names have come in order so far. Only then may the listing go on after a name. */
   isOrdered: boolean;
 }
@@ -41,16 +43,18 @@ export async function* listObjects(
   const operation = `list ${wanted}`;
   const base = fullKey(prefix, "");
   const input = { Bucket: bucket, Prefix: base + wanted, ...(pageSize && { MaxKeys: pageSize }) };
-  const place: Place = { token: undefined, last: after && base + after, skipped: undefined, isOrdered: true };
+  const last = after && base + after;
+  const place: Place = { token: undefined, last, skipped: last, hasRefused: false, isOrdered: true };
   for (;;) {
     const { token } = place;
     const page = await nextPage({ s3, operation, input }, place, signal);
-    // A page that was asked for by a name begins after it, whether the server heeds that or not.
-    const after = place.skipped ?? (place.token === undefined ? place.last : undefined);
     let isFurther = false;
     for (const { Key, Size, LastModified } of page.Contents ?? []) {
-      if (Key === undefined || (after !== undefined && compareKeys(Key, after) <= 0)) continue;
+      if (Key === undefined || (place.skipped !== undefined && compareKeys(Key, place.skipped) <= 0))
+        continue;
       isFurther = true;
+      place.skipped = undefined;
+      place.hasRefused = false;
       place.isOrdered &&= place.last === undefined || compareKeys(place.last, Key) < 0;
       place.last = Key;
       if (!Key.startsWith(input.Prefix) || Key === base) continue;
@@ -91,13 +95,13 @@ async function nextPage(
     });
   const { token, last, isOrdered } = place;
   const afterLast = async () => {
+    place.skipped = last;
     if (last === undefined) return request({});
     try {
       return await request({ StartAfter: last });
     } catch (error) {
       const isUnknown = NOT_SUPPORTED.includes(failureOf(error).status) && !isRetryable(error);
       if (signal.aborted || !isUnknown) throw error;
-      place.skipped = last;
       return request({});
     }
   };
@@ -106,6 +110,9 @@ async function nextPage(
     return await request({ ContinuationToken: token });
   } catch (error) {
     if (signal.aborted || !isOrdered || isRetryable(error) || isForbidden(error)) throw error;
+    // It would give the same page and the next token, without an end.
+    if (place.hasRefused) throw error;
+    place.hasRefused = true;
     // The token has expired, or another server behind the same address does not know it.
     place.token = undefined;
     return afterLast();

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "bun:test";
-import { PutObjectCommand } from "@aws-sdk/client-s3";
+import { ListObjectsV2Command, PutObjectCommand } from "@aws-sdk/client-s3";
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
 import { MINUTE_MS } from "../../../src/base/limits.ts";
 import { silentLog } from "../../../src/base/log.ts";
@@ -154,6 +154,45 @@ describe.each([
     };
     const ignoring = openS3(lab, bucket, { endpoint: proxy.endpoint, prefix: PREFIX });
     expect(await keysOf(ignoring.list("", never, { after }))).toEqual(rest);
+  });
+
+  /** The first page of the list, to a request for what comes after a name. */
+  const ignoring = async (request: ProxiedRequest, token = "") => {
+    const query = queryOf(request);
+    if (!query.has("start-after")) return undefined;
+    const Prefix = query.get("prefix") ?? "";
+    const command = new ListObjectsV2Command({ Bucket: bucket, Prefix, MaxKeys: PAGE });
+    const { Contents = [], NextContinuationToken: next } = await lab.client.send(command);
+    const entries = Contents.map(({ Key }) => `<Contents><Key>${Key}</Key><Size>1</Size></Contents>`);
+    const more = `<NextContinuationToken>${next}${token}</NextContinuationToken>`;
+    const body = `<ListBucketResult><IsTruncated>true</IsTruncated>${more}${entries.join("")}</ListBucketResult>`;
+    return new Response(body, { headers: { "content-type": "application/xml" } });
+  };
+
+  test("is whole after a key if the server ignores that on every page", async () => {
+    const { listed, error } = await listWith((request) => ignoring(request), { after: SORTED[222] ?? "" });
+    expect(error).toBeUndefined();
+    expect(listed).toEqual(SORTED.slice(223));
+    // Also if it refuses a token in the middle.
+    const cut = await listWith((request, count) =>
+      count === 5 ? errorAnswer(400, "InvalidArgument") : ignoring(request),
+    );
+    expect(cut.error).toBeUndefined();
+    expect(cut.listed).toEqual(SORTED);
+  });
+
+  test("fails if the server ignores where to begin and refuses every token", async () => {
+    const { listed, error, requests } = await listWith(
+      (request, count) => {
+        if (count > 100) return errorAnswer(403, "AccessDenied");
+        const isToken = queryOf(request).has("continuation-token");
+        return isToken ? errorAnswer(400, "InvalidArgument") : ignoring(request, String(count));
+      },
+      { after: SORTED[222] ?? "" },
+    );
+    expect(error).toMatchObject({ code: "storage" });
+    expect(listed).toEqual([]);
+    expect(requests.length).toBeLessThan(10);
   });
 
   test("is whole after a key if the server does not support that", async () => {

@@ -30,7 +30,7 @@ export interface OrphanBatch {
 export async function* orphansIn(
   context: JobContext,
   storage: Storage,
-  after?: string,
+  { after, until }: { after?: string | undefined; until?: string | undefined } = {},
 ): AsyncGenerator<OrphanBatch> {
   const removals = await lastRemoval(context);
   let batch: StoredObject[] = [];
@@ -52,6 +52,7 @@ export async function* orphansIn(
       batch = [];
     }
     isOrdered &&= last === undefined || compareKeys(last, object.key) < 0;
+    if (until !== undefined && isOrdered && compareKeys(object.key, until) > 0) break;
     last = object.key;
     if (object.key !== MARKER_KEY) batch.push(object);
   }

@@ -1,3 +1,5 @@
+import { DAY_MS } from "../../base/limits.ts";
+import { isAhead } from "../../base/newest-good.ts";
 import type { ListingPosition } from "../../catalog/storages/listings.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
@@ -6,6 +8,9 @@ import { type Adoption, adopt } from "./adopt-orphans.ts";
 import { type OrphanBatch, orphansIn } from "./orphans.ts";
 import type { Orphan, OrphanCount } from "./report.ts";
 import { ORPHANS_NAMED_MAX } from "./report.ts";
+
+/** After this time a search begins anew. */
+const POSITION_MS_MAX = DAY_MS;
 
 /** The result for one storage, once everything in it has been looked at. */
 export interface OrphanSearch extends OrphanCount {
@@ -27,6 +32,35 @@ export async function searchOrphans(
   storage: Storage,
   { isAdopting, onAdopted }: { isAdopting: boolean; onAdopted?: (copies: number) => void },
 ): Promise<OrphanSearch> {
+  const { isOrdered, ...rest } = await searchPart(context, storage, { isAdopting, onAdopted });
+  if (!isAdopting || rest.resumed === undefined) return rest;
+  // Backups of other hosts may have come before that key since.
+  const until = isOrdered ? rest.resumed.afterKey : undefined;
+  const { isOrdered: _, ...first } = await searchPart(context, storage, { isAdopting, onAdopted, until });
+  if (until === undefined) return { ...first, resumed: rest.resumed };
+  return {
+    storage: storage.name,
+    objects: first.objects + rest.objects,
+    bytes: first.bytes + rest.bytes,
+    named: [...first.named, ...rest.named].slice(0, ORPHANS_NAMED_MAX),
+    listed: first.listed + rest.listed,
+    resumed: rest.resumed,
+  };
+}
+
+interface PartOptions {
+  isAdopting: boolean;
+  onAdopted?: ((copies: number) => void) | undefined;
+  /** The last key to look at. */
+  until?: string | undefined;
+}
+
+/** Looks at everything from where an earlier run stopped, or from the beginning. */
+async function searchPart(
+  context: JobContext,
+  storage: Storage,
+  { isAdopting, onAdopted, until }: PartOptions,
+): Promise<OrphanSearch & { isOrdered: boolean }> {
   const { catalog } = context;
   const search = await begin(context, storage, isAdopting ? "adopt" : "orphans");
   const { position } = search;
@@ -35,7 +69,7 @@ export async function searchOrphans(
   const named: Orphan[] = [];
   const take = isAdopting ? adopt : leave;
   using progress = isAdopting ? progressIn(context, storage) : undefined;
-  for await (const batch of orphansIn(context, storage, resumed?.afterKey)) {
+  for await (const batch of orphansIn(context, storage, { after: resumed?.afterKey, until })) {
     const adoption = await take(context, storage, batch.orphans);
     progress?.meter.pass(batch.orphans.length);
     onAdopted?.(adoption.adopted);
@@ -55,6 +89,7 @@ export async function searchOrphans(
     named,
     listed: position.listed,
     resumed,
+    isOrdered: search.isOrdered,
   };
 }
 
@@ -85,15 +120,23 @@ async function begin(
   const storage_id = identity?.storage_id ?? "";
   const known = await catalog.listings.position(name, purpose);
   const isHere = known !== undefined && storage_id !== "" && known.storage_id === storage_id;
-  if (isHere && known.after_key !== null) {
+  const counts = { listed: 0, orphans: 0, orphan_bytes: 0 };
+  if (isHere && known.after_key !== null && isFresh(known, clock.now())) {
     const fields = { storage: name, after: known.after_key, since: known.began_at };
     log.info("the search for objects without a record continues where an earlier run stopped", fields);
-    return { position: known, isOrdered: true, isKept: true };
+    // What comes before is looked at again, and counted then.
+    const position = purpose === "adopt" ? { ...known, ...counts } : known;
+    return { position, isOrdered: true, isKept: true };
   }
   const began_at = clock.now().toISOString();
-  const counts = { listed: 0, orphans: 0, orphan_bytes: 0 };
   const position = { storage: name, purpose, storage_id, began_at, after_key: null, ...counts };
-  return { position, isOrdered: !isHere, isKept: known !== undefined };
+  return { position, isOrdered: !isHere || known.after_key !== null, isKept: known !== undefined };
+}
+
+/** The counts of an old search are no longer true; nor is a date ahead of the clock, as in a catalog that came back. */
+function isFresh({ began_at }: ListingPosition, now: Date): boolean {
+  const began = new Date(began_at);
+  return !isAhead(began, now) && now.getTime() - began.getTime() < POSITION_MS_MAX;
 }
 
 /** Records that everything up to the end of this batch has been looked at. */

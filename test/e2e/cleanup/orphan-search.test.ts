@@ -140,6 +140,38 @@ test("a search that its run's end cuts off goes on after a restart; that for cop
   expect(await position("adopt")).toBeUndefined();
 });
 
+test("a search for copies to adopt that goes on also looks at what has come before that key since", async () => {
+  failsAfter(2);
+  await expect(search(true)).rejects.toThrow();
+  const kept = await position("adopt");
+  const early = "main/app/backup_0000.new";
+  expect(early < (kept?.after_key ?? "")).toBe(true);
+  await seed(early);
+  answerPages(() => undefined);
+  const { named, ...rest } = await search(true);
+  await openS3(lab, bucket).remove(early, context.signal);
+  expect(rest).toMatchObject({ storage: STORAGE, objects: ORPHANS.length + 1, listed: LISTED + 1 });
+  expect(rest.resumed?.afterKey).toBe(kept?.after_key ?? "");
+  expect(named.map(({ key }) => key)).toEqual([...ORPHANS, early].toSorted());
+  expect(await position("adopt")).toBeUndefined();
+});
+
+test("a position of another day is not used", async () => {
+  for (const [purpose, offset] of [
+    ["orphans", -25],
+    ["adopt", -25],
+    ["adopt", 2],
+  ] as const) {
+    const began_at = new Date(Date.now() + offset * 3_600_000).toISOString();
+    const counts = { listed: 5_000, orphans: 4_000, orphan_bytes: 4_000 };
+    const place = { storage: STORAGE, purpose, storage_id: "place-1", began_at };
+    await context.catalog.listings.keep({ ...place, after_key: "main/x", ...counts });
+    const found = await search(purpose === "adopt");
+    expect(found).toMatchObject({ ...FOUND, listed: LISTED, resumed: undefined });
+    expect(await position(purpose)).toBeUndefined();
+  }
+});
+
 test("a position in another place of the same name is not used", async () => {
   failsAfter(2);
   await expect(search()).rejects.toThrow();

@@ -72,6 +72,31 @@ describe("a COMMIT without an answer", () => {
     expect(await claims(place, notice.id)).toEqual([1]);
   });
 
+  test("is settled at the delivery also if the process delivers a record of another one first", async () => {
+    const place = await spools.newPlace();
+    await using catalog = await spools.open(place);
+    await using other = await spools.openDirectly(place);
+    const backup = backupRecord({ status: "VERIFIED" });
+    await catalog.insertBackup(backup);
+    const second = await spools.open(place);
+    spools.relay.cut();
+    await second.leases();
+    spools.relay.pass();
+    await catalog.leases();
+    const before = spools.relay.lost();
+    spools.relay.loseCommit("unanswered", { refuses: true });
+    const unsettled = catalog.updateBackup(backup.id, { error: "first" });
+    await eventually(() => spools.relay.lost() > before);
+    await second.insertBackup(backupRecord({ started_at: "2026-01-02T00:00:00.000Z" }));
+    await unsettled;
+    await second[Symbol.asyncDispose]();
+    expect(await other.backup(backup.id)).toMatchObject({ error: "first" });
+    await other.updateBackup(backup.id, { error: "later" });
+    spools.relay.pass();
+    await spools.untilBack(catalog);
+    expect(await other.backup(backup.id)).toMatchObject({ error: "later" });
+  });
+
   test("that arrives after it was given up is refused, and one that was answered counts as done", async () => {
     const place = await spools.newPlace();
     await using _catalog = await spools.open(place);

@@ -15,12 +15,9 @@ export class Calls {
   readonly #process = crypto.randomUUID();
   #number = 0;
 
-  /** Whether a COMMIT was never settled: then its number must stay for the one who settles it. */
-  hasUnsettled = false;
-
-  /** The statement that removes what this process has stored; undefined if there is nothing, or it is still needed. */
+  /** The statement that removes what was stored; undefined if there is nothing. */
   get removal(): string | undefined {
-    if (this.#number === 0 || this.hasUnsettled) return undefined;
+    if (this.#number === 0) return undefined;
     return `DELETE FROM pg321.calls WHERE process = '${this.#process}'`;
   }
 

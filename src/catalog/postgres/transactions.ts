@@ -79,7 +79,7 @@ export class Transactions implements AsyncDisposable {
   readonly #url: CatalogUrl;
   readonly #clock: Clock;
   readonly #failsFast: boolean;
-  readonly #calls = new Calls();
+  #calls = new Calls();
   #session: Session | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   /** Why nothing is tried any more; undefined while calls are tried. */
@@ -232,7 +232,8 @@ export class Transactions implements AsyncDisposable {
         }),
       );
     } catch {
-      this.#calls.hasUnsettled = true;
+      // Its number must stay for the one who settles it, so later calls count under another id.
+      this.#calls = new Calls();
       throw new CommitLost(mark, cause);
     }
   }

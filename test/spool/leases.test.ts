@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import type { LeaseHolder } from "../../src/catalog/records.ts";
+import { eventually } from "../lab/machine/running.ts";
 import { useSpools } from "../lab/servers/use-spools.ts";
 import { backupRecord, copyRecord, ELSEWHERE } from "../suites/catalog/records.ts";
 
@@ -73,4 +74,39 @@ test("a lease that another run had meanwhile stays lost, whoever opens the spool
   const removal = catalog.updateCopy(backup.id, "local", { state: "DELETING" }, fence);
   await expect(removal).rejects.toMatchObject({ code: "storage" });
   await catalog.releaseLease("main/app", "ours");
+});
+
+test("a lease that another run has goes on in a second outage, also after the knowledge was renewed", async () => {
+  const place = await spools.newPlace();
+  await using catalog = await spools.open(place);
+  await using other = await spools.openDirectly(place);
+  await take(catalog, leaseOf("main/app", "ours"));
+  spools.relay.cut();
+  expect(await catalog.renewLease("main/app", "ours", at(MINUTE_MS))).toBe(true);
+  expect(await take(other, leaseOf("main/app", "theirs"), at(10 * MINUTE_MS))).toBeUndefined();
+  using file = new Database(place.path);
+  file.run("UPDATE spool SET known_at = '2026-01-01T00:00:00.000Z'");
+  spools.relay.pass();
+  await spools.untilBack(catalog);
+  await eventually(() => file.query("SELECT 1 FROM spool WHERE known_at > '2026-01-02'").get() !== null);
+  const renewed = at(2 * MINUTE_MS);
+  expect(await catalog.renewLease("main/app", "ours", renewed)).toBe(true);
+  spools.relay.cut();
+  expect(await catalog.leases()).toMatchObject([{ run_id: "ours", expires_at: renewed }]);
+  expect(await catalog.renewLease("main/app", "ours", at(MINUTE_MS))).toBe(true);
+  spools.relay.pass();
+});
+
+test("the lease of a cleanup is not renewed without the catalog", async () => {
+  const place = await spools.newPlace();
+  await using catalog = await spools.open(place);
+  await using other = await spools.openDirectly(place);
+  await take(catalog, leaseOf("cleanup of s3", "ours"));
+  spools.relay.cut();
+  const renewal = catalog.renewLease("cleanup of s3", "ours", at(MINUTE_MS));
+  await expect(renewal).rejects.toMatchObject({ code: "storage", retryable: true });
+  expect(await take(other, leaseOf("cleanup of s3", "theirs"), at(10 * MINUTE_MS))).toBeUndefined();
+  spools.relay.pass();
+  await spools.untilBack(catalog);
+  expect(await catalog.renewLease("cleanup of s3", "ours", at(MINUTE_MS))).toBe(false);
 });

@@ -66,6 +66,8 @@ export const NOT_READ: readonly string[] = [
 ];
 /** Emptied first, because their rows refer to others. Notices of other hosts are sent by them. */
 const EMPTIED = ["deliveries", "copies"];
+/** Leases that outlived an outage are kept, whoever has them in the catalog: the runs behind them go on. */
+const CARRIED = "SELECT leases.* FROM leases JOIN carried_leases USING (name, run_id)";
 
 /** Whose records a host keeps. */
 export interface Own {
@@ -94,22 +96,28 @@ export async function learn(
     await using snapshot = await transactions.snapshot("read for the spool");
     for (const [table, sql] of READ) read.push([table, await snapshot.rows(sql, values)]);
     // Without a pause: if the catalog is lost meanwhile, a reader must not find a half of it.
+    const carried = database.query<Row, []>(CARRIED).all();
     for (const table of EMPTIED) database.run(`DELETE FROM ${table}`);
     for (const [table, rows] of read) replace(database, table, rows);
+    insert(database, "leases", carried);
     database.run("UPDATE spool SET known_at = ?", [clock.now().toISOString()]);
   });
 }
 
 function replace(database: Database, table: string, rows: readonly Row[]): void {
   database.run(`DELETE FROM ${table}`);
+  insert(database, table, rows);
+}
+
+function insert(database: Database, table: string, rows: readonly Row[]): void {
   const [first] = rows;
   if (!first) return;
   const known = database
     .query<{ name: string }, [string]>("SELECT name FROM pragma_table_info(?)")
     .all(table);
   const columns = known.map(({ name }) => name).filter((name) => name in first);
-  const insert = database.query<never, Binding[]>(
+  const statement = database.query<never, Binding[]>(
     `INSERT OR REPLACE INTO ${table} (${columns.map((name) => `"${name}"`)}) VALUES (${columns.map(() => "?")})`,
   );
-  for (const row of rows) insert.run(...columns.map((name) => row[name] ?? null));
+  for (const row of rows) statement.run(...columns.map((name) => row[name] ?? null));
 }

@@ -120,7 +120,10 @@ export class Spooled {
     const [first, second] = call.args;
     const carried = () => file.carried(String(first), String(second));
     // The catalog's answer about a lease counts, unless the lease outlived an outage.
-    if (call.method === "renewLease" && result === false) return carried() !== undefined;
+    if (call.method === "renewLease" && result === false) {
+      if (carried() === undefined) return false;
+      return file.inTransaction("renew a lease", async () => await invoke(file.catalog, call));
+    }
     if (call.method === "leaseToken" && result === undefined) return carried()?.token;
     const work = async () => {
       switch (call.method) {
@@ -190,6 +193,8 @@ export class Spooled {
         });
       }
       case "renewLease":
+        // Another host may take it meanwhile, and remove what ours works on.
+        if (!TAKEN_ALONE.test(String(first))) throw this.#refusal();
         return file.inTransaction("renew a lease", async () => {
           const isRenewed = await invoke(file.catalog, call);
           if (isRenewed === true) file.carry(String(first), String(second));

@@ -2,14 +2,14 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { AlertChange, Catalog } from "../catalog.ts";
 import { hasHappened } from "../postgres/calls.ts";
-import { PostgresCatalog } from "../postgres/postgres.ts";
 import { recordsOf } from "../postgres/records.ts";
-import type { Do, Transaction, Transactions } from "../postgres/transactions.ts";
+import type { Transaction, Transactions } from "../postgres/transactions.ts";
 import type { BackupRecord, CopyRecord, DeliveryRecord, RunRecord } from "../records.ts";
 import { OWN_ALERT, OWN_DELIVERY } from "../sqlite/fleet/alerts.ts";
 import { upsert } from "../sqlite/statements.ts";
-import { ALERTS, BACKUPS, COPIES, DELIVERIES, RUNS } from "../sqlite/tables.ts";
+import { ALERTS, BACKUPS, DELIVERIES, RUNS } from "../sqlite/tables.ts";
 import { type Call, invoke } from "./calls.ts";
+import { catalogIn, putCopy, refuseOtherIdentity, updateBackup, updateCopy } from "./conflicts.ts";
 import type { Entry, SpoolFile } from "./file.ts";
 import { isOutage } from "./unreachable.ts";
 
@@ -88,6 +88,10 @@ async function apply(transaction: Transaction, label: string, known: Catalog, ca
         return void (await transaction.run(...upsert(RUNS, ["id"], first as RunRecord)));
       case "updateCopy":
         return updateCopy(transaction, String(first), String(second), third as Partial<CopyRecord>, label);
+      case "putCopy":
+        return putCopy(transaction, first as CopyRecord, label);
+      case "updateBackup":
+        return updateBackup(transaction, String(first), second as Partial<BackupRecord>, label);
       case "changeAlert":
         return changeAlert(transaction, known, second as AlertChange, third as AlertHosts);
       case "insertDeliveries":
@@ -95,19 +99,9 @@ async function apply(transaction: Transaction, label: string, known: Catalog, ca
           host: (second as string | undefined) ?? null,
         });
     }
+  if (call.part === "identities" && call.method === "confirm")
+    await refuseOtherIdentity(transaction, String(first), String(second));
   await invoke(catalogIn(transaction, label), call);
-}
-
-/** A catalog whose calls are all made in this transaction. */
-function catalogIn(transaction: Transaction, label: string): Catalog {
-  const here: Do = (_, work) => work(transaction);
-  return new PostgresCatalog({
-    label,
-    do: here,
-    readAtOneMoment: here,
-    snapshot: () => Promise.reject(new Error("not in a transaction")),
-    async [Symbol.asyncDispose]() {},
-  });
 }
 
 /** Another host may have adopted the backup from its storage: this host's record says more, but a hold stays. */
@@ -115,25 +109,6 @@ async function insertBackup(transaction: Transaction, record: BackupRecord): Pro
   const [adopted] = await recordsOf(transaction, BACKUPS, "WHERE id = $id", { id: record.id });
   const { held_at, hold_until, hold_reason } = adopted ?? record;
   await transaction.run(...upsert(BACKUPS, ["id"], { ...record, held_at, hold_until, hold_reason }));
-}
-
-/**
- * If another host has settled the backup as interrupted meanwhile, it may have removed the object. Then the copy is
- * recorded as intended, and the next run of this host looks at the storage and confirms it or removes its remains.
- */
-async function updateCopy(
-  transaction: Transaction,
-  id: string,
-  storage: string,
-  change: Partial<CopyRecord>,
-  label: string,
-): Promise<void> {
-  const [found] = await recordsOf(transaction, COPIES, "WHERE backup_id = $id AND storage = $storage", {
-    ...{ id, storage },
-  });
-  const isSettled = change.state === "CONFIRMED" && found?.state === "FAILED";
-  const made = isSettled ? { ...change, state: "INTENDED" as const, confirmed_at: null } : change;
-  await catalogIn(transaction, label).updateCopy(id, storage, made);
 }
 
 /** Whom a new alert and its notices belong to; null: no host. */

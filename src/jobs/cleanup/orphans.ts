@@ -10,6 +10,9 @@ const LISTED_AT_ONCE = 1_000;
 /** More beside one object would be somebody else's litter. */
 const LISTED_AT_ONCE_MAX = 2_000;
 
+/** More removals than hosts make in the time by which their clocks differ. */
+const REMOVALS_COMPARED = 100;
+
 /** A part of what a storage lists. */
 export interface OrphanBatch {
   /** Those without a record. */
@@ -32,13 +35,13 @@ export async function* orphansIn(
   storage: Storage,
   { after, until }: { after?: string | undefined; until?: string | undefined } = {},
 ): AsyncGenerator<OrphanBatch> {
-  const removals = await lastRemoval(context);
+  const removals = await lastRemovals(context);
   let batch: StoredObject[] = [];
   let last = after;
   let isOrdered = true;
   const orphansOf = async (listed: StoredObject[], isLast: boolean): Promise<OrphanBatch> => {
     const { found, isDeleted } = await unrecorded(context, storage, listed);
-    const isQuiet = found.length === 0 || removals === (await lastRemoval(context));
+    const isQuiet = found.length === 0 || removals === (await lastRemovals(context));
     const isInDoubt = (object: StoredObject) => !isQuiet || isDeleted(object);
     const orphans: StoredObject[] = [];
     for (const object of found)
@@ -80,9 +83,13 @@ async function unrecorded(
   return { found: found.filter(({ key }) => !probes.has(key) && !probes.has(objectOf(key))), isDeleted };
 }
 
-/** Changes when a backup is removed: its objects may have been listed before. */
-async function lastRemoval({ catalog }: JobContext): Promise<string | undefined> {
-  return (await catalog.tombstones({ limit: 1 }))[0]?.backup_id;
+/**
+ * Changes when a backup is removed: its objects may have been listed before. If the clock of the host that removed it is
+ * behind, it is not the newest removal.
+ */
+async function lastRemovals({ catalog }: JobContext): Promise<string> {
+  const removed = await catalog.tombstones({ limit: REMOVALS_COMPARED });
+  return removed.map(({ backup_id }) => backup_id).join();
 }
 
 /** Of the given keys, those of recorded objects of this host's servers, and their manifests, on which no run works. */

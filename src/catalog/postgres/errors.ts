@@ -63,6 +63,13 @@ const LOST = ["57P01", "57P02", "57P03", "53300", "25006"];
 const NETWORK =
   /^(ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|EHOST|ENET|ETIMEDOUT|ENOENT|EACCES|CONNECT_TIMEOUT|CONNECTION_)/;
 
+/** No session could be opened, for whatever reason; that is the cause. */
+export class NoSession extends Error {
+  constructor(cause: unknown) {
+    super("no session", { cause });
+  }
+}
+
 function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }
@@ -74,6 +81,7 @@ export function isConflict(error: unknown): boolean {
 
 /** The session is lost, or there never was one. */
 export function isLost(error: unknown): boolean {
+  if (error instanceof NoSession) return isLost(error.cause);
   const code = codeOf(error);
   if (error instanceof postgres.PostgresError) return LOST.includes(code) || code.startsWith("08");
   return NETWORK.test(code);
@@ -81,6 +89,7 @@ export function isLost(error: unknown): boolean {
 
 /** Turns an error thrown while `doing` something with a catalog into a `Pg321Error`. */
 export function catalogError(label: string, doing: string, error: unknown): unknown {
+  if (error instanceof NoSession) return noSession(catalogError(label, doing, error.cause));
   if (error instanceof Pg321Error || !(error instanceof Error)) return error;
   const code = codeOf(error);
   const meaning = MEANINGS[code] ?? generalMeaning(error, code);
@@ -91,6 +100,15 @@ export function catalogError(label: string, doing: string, error: unknown): unkn
   if (isUnwritable) return new CatalogUnwritableError("storage", message, options);
   if (isLost(error)) return new CatalogUnreachableError("storage", message, options);
   return new Pg321Error("storage", message, options);
+}
+
+function noSession(error: unknown): unknown {
+  if (!(error instanceof Pg321Error) || error instanceof CatalogUnreachableError) return error;
+  const { code, message, hint, retryable, cause } = error;
+  return new CatalogUnreachableError(code, message, {
+    ...{ retryable, cause },
+    ...(hint !== undefined && { hint }),
+  });
 }
 
 function generalMeaning(error: Error, code: string): Meaning | undefined {

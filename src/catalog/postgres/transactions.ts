@@ -5,7 +5,7 @@ import { type CatalogUrl, catalogPlace } from "../../config/catalog-url.ts";
 import { type CallMark, UnsettledChangeError } from "../spool/unreachable.ts";
 import type { Binding, Row } from "../sqlite/tables.ts";
 import { Calls, hasHappened, markStatement, type Whereabouts } from "./calls.ts";
-import { catalogError, isConflict, isLost } from "./errors.ts";
+import { catalogError, isConflict, isLost, NoSession } from "./errors.ts";
 import { type Beginning, Session } from "./session.ts";
 
 /** The statements of one transaction. Values are named as in SQLite's: `$server`. */
@@ -157,7 +157,7 @@ export class Transactions implements AsyncDisposable {
       );
     } catch (error) {
       if (!(error instanceof CommitLost)) {
-        if (this.#failsFast && isLost(error)) this.#down = error;
+        if (this.#failsFast && (isLost(error) || error instanceof NoSession)) this.#down = error;
         throw catalogError(this.label, doing, error);
       }
       if (this.#failsFast) this.#down = error.cause;
@@ -267,7 +267,7 @@ export class Transactions implements AsyncDisposable {
       }
     }
     if (readOnly) return readOnly;
-    throw refusal;
+    throw this.#failsFast ? new NoSession(refusal) : refusal;
   }
 }
 

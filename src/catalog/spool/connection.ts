@@ -3,7 +3,7 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { HOUR_MS, MINUTE_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { REMOVE_OLD_CALLS } from "../postgres/calls.ts";
-import { migrate } from "../postgres/migration/migrate.ts";
+import { migrate, schemaVersion } from "../postgres/migration/migrate.ts";
 import { PostgresCatalog } from "../postgres/postgres.ts";
 import type { Transactions } from "../postgres/transactions.ts";
 import { deliver } from "./deliver.ts";
@@ -11,7 +11,7 @@ import type { SpoolFile } from "./file.ts";
 import { learn, type Own } from "./knowledge.ts";
 import { carryLeases } from "./leases.ts";
 import type { SpoolStatus } from "./status.ts";
-import { isOutage } from "./unreachable.ts";
+import { CatalogUnreachableError, isOutage } from "./unreachable.ts";
 
 /** How often an unreachable catalog is asked. */
 const RETRY_MS = 5_000;
@@ -134,6 +134,7 @@ export class Connection {
   async #return(): Promise<void> {
     const { file, transactions, log } = this.#tools;
     transactions.revive();
+    await this.#refuseEmpty();
     await migrate(transactions, { log });
     transactions.beginMarking();
     const isOther = await this.#isOtherCatalog();
@@ -146,6 +147,21 @@ export class Connection {
     this.#since = undefined;
     if (since !== undefined) log?.info("the catalog is reachable again", { since, delivered });
     if (isOther || this.#isOld()) await this.#learn();
+  }
+
+  /** A database without the catalog that this host knows may be about to be restored, and a new schema would be in the way. */
+  async #refuseEmpty(): Promise<void> {
+    const { file, transactions } = this.#tools;
+    const { do: transact, label } = transactions;
+    const known = await file.catalog.installation();
+    if (known === undefined || file.place() !== label) return;
+    if ((await transact("look at the schema", (transaction) => schemaVersion(transaction, label))) > 0)
+      return;
+    throw new CatalogUnreachableError(
+      "storage",
+      `${label}: it is empty, but this host knows a catalog in it: restore that, or, to begin a new one, move ${file.path} away`,
+      { retryable: true },
+    );
   }
 
   /** Records of one installation must not be delivered to another. */

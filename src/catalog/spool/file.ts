@@ -16,7 +16,8 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS spool (
     single INTEGER PRIMARY KEY CHECK (single = 1),
     id TEXT NOT NULL,
-    known_at TEXT
+    known_at TEXT,
+    place TEXT
   ) STRICT;
   CREATE TABLE IF NOT EXISTS journal (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -81,7 +82,9 @@ export class SpoolFile implements AsyncDisposable {
     this.#database = opened.database;
     this.#clock = clock;
     this.#database.run(TABLES);
-    this.#database.run("INSERT INTO spool VALUES (1, ?, NULL) ON CONFLICT DO NOTHING", [crypto.randomUUID()]);
+    this.#database.run("INSERT INTO spool VALUES (1, ?, NULL, NULL) ON CONFLICT DO NOTHING", [
+      crypto.randomUUID(),
+    ]);
     this.id = String(this.#row<{ id: string }>("SELECT id FROM spool")?.id);
   }
 
@@ -165,6 +168,11 @@ export class SpoolFile implements AsyncDisposable {
   /** When the knowledge was last brought up to date as a whole; undefined if it never was. */
   knownAt(): string | undefined {
     return this.#row<{ known_at: string | null }>("SELECT known_at FROM spool")?.known_at ?? undefined;
+  }
+
+  /** Where the knowledge comes from; undefined if there is none. */
+  place(): string | undefined {
+    return this.#row<{ place: string | null }>("SELECT place FROM spool")?.place ?? undefined;
   }
 
   /** A lease that was taken or renewed while the catalog was unreachable. */

@@ -81,7 +81,7 @@ export interface Own {
  */
 export async function learn(
   file: SpoolFile,
-  transactions: Pick<Transactions, "snapshot">,
+  transactions: Pick<Transactions, "snapshot" | "label">,
   { host, servers }: Own,
   clock: Clock,
 ): Promise<void> {
@@ -100,7 +100,7 @@ export async function learn(
     for (const table of EMPTIED) database.run(`DELETE FROM ${table}`);
     for (const [table, rows] of read) replace(database, table, rows);
     insert(database, "leases", carried);
-    database.run("UPDATE spool SET known_at = ?", [clock.now().toISOString()]);
+    database.run("UPDATE spool SET known_at = ?, place = ?", [clock.now().toISOString(), transactions.label]);
   });
 }
 

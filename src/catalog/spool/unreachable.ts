@@ -1,7 +1,7 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { CatalogUnwritableError } from "../unwritable.ts";
 
-/** The server of the catalog gave no answer, so nothing was changed. */
+/** The server of the catalog gave no answer, or no session, so nothing was changed. */
 export class CatalogUnreachableError extends Pg321Error {}
 
 /** One transaction of one process, as the catalog remembers it. */
@@ -22,7 +22,7 @@ export class UnsettledChangeError extends CatalogUnreachableError {
   }
 }
 
-/** Whether the catalog could take no change for a reason that passes: no answer, only a standby, a full disk. */
+/** Whether the catalog could take no change for a reason that passes: no answer, a refused session, only a standby, a full disk. */
 export function isOutage(error: unknown): error is Pg321Error {
   return error instanceof CatalogUnreachableError || error instanceof CatalogUnwritableError;
 }

@@ -148,7 +148,7 @@ async function archiveUnderLease(
   const backup = await catalog.backup(id);
   if (!backup) return;
   const name = leaseName(server, GLOBALS_DATABASE);
-  if (await isAwaited(catalog, name, clock.now()))
+  if (await isAwaited(catalog, name, await catalog.leaseTime(clock)))
     return tally.note(to.name, backup.object_key, `not archived in this run: a backup of ${name} is waiting`);
   try {
     if ((silent.get(to) ?? 0) >= SILENT_MAX)

@@ -1,0 +1,59 @@
+import { expect, test } from "bun:test";
+import { connectTo, disposable } from "../lab/servers/postgres.ts";
+import { isUnreachable, type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
+import { backupRecord } from "../suites/catalog/records.ts";
+
+/** Outages in which the server answers, but has no catalog for this host. */
+
+const spools = useSpools();
+
+const nameOf = ({ direct }: SpoolPlace) => decodeURIComponent(new URL(direct).pathname.slice(1));
+
+test("a server that refuses the session is an outage, with its reason, also when a host starts", async () => {
+  const place = await spools.newPlace({ isOther: true });
+  await using admin = disposable(connectTo(spools.postgres.address, "postgres"));
+  const name = nameOf(place);
+  const end = () =>
+    admin.sql.unsafe(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${name}'`);
+  const [one, two] = [backupRecord(), backupRecord({ started_at: "2026-01-02T00:00:00.000Z" })];
+  await using catalog = await spools.open(place);
+  await admin.sql.unsafe(`ALTER DATABASE "${name}" ALLOW_CONNECTIONS false`);
+  await end();
+  await catalog.insertBackup(one);
+  expect(catalog.spool?.status()).toMatchObject({
+    reason: expect.stringContaining("not currently accepting connections"),
+    waiting: 1,
+  });
+  await admin.sql.unsafe(`ALTER DATABASE "${name}" RENAME TO "${name}_away"`);
+  {
+    await using started = await spools.open(place);
+    expect(started.spool?.status().reason).toContain("the database does not exist");
+    await started.insertBackup(two);
+  }
+  const fresh = spools.open({ ...place, path: `${place.path}.other` });
+  await expect(fresh).rejects.toMatchObject({ message: expect.stringContaining("does not exist") });
+  await admin.sql.unsafe(`ALTER DATABASE "${name}_away" RENAME TO "${name}"`);
+  await admin.sql.unsafe(`ALTER DATABASE "${name}" ALLOW_CONNECTIONS true`);
+  await spools.untilBack(catalog);
+  await using other = await spools.openDirectly(place);
+  expect((await other.backups({})).map(({ id }) => id)).toEqual([two.id, one.id]);
+});
+
+test("an empty database is not made a catalog if the host knows one: it may be about to be restored", async () => {
+  const place = await spools.newPlace({ isOther: true });
+  await using catalog = await spools.open(place);
+  await catalog.belongTo("installation");
+  spools.relay.cut();
+  await catalog.leases();
+  await using admin = disposable(connectTo(spools.postgres.address, nameOf(place)));
+  await admin.sql.unsafe("ALTER SCHEMA pg321 RENAME TO away");
+  spools.relay.pass();
+  await using started = await spools.open(place);
+  expect(started.spool?.status().reason).toContain("it is empty");
+  await started.insertBackup(backupRecord());
+  expect(isUnreachable(catalog)).toBe(true);
+  expect(await admin.sql.unsafe("SELECT 1 FROM pg_namespace WHERE nspname = 'pg321'")).toHaveLength(0);
+  await admin.sql.unsafe("ALTER SCHEMA away RENAME TO pg321");
+  await spools.untilBack(started);
+  expect(await started.countBackups({})).toBe(1);
+});

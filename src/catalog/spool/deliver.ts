@@ -52,8 +52,30 @@ export async function deliver(tools: DeliveryTools): Promise<number> {
   return count;
 }
 
+/**
+ * If the catalog has more of this file than it remembers to have delivered, it was put back from an older state with its
+ * host. Its numbers begin again there, so its next changes would count as delivered.
+ */
+export async function noticeOlderFile({ file, transactions, log }: DeliveryTools): Promise<void> {
+  const { id } = file;
+  const found = await transactions.do("read how far the spool was delivered", ({ rows }) =>
+    rows<{ delivered: number }>("SELECT delivered FROM spools WHERE id = $id", { id }),
+  );
+  const delivered = Number(found[0]?.delivered ?? 0);
+  if (delivered <= file.delivering()) return;
+  await file.renewId(id);
+  log?.warning(
+    "the spool is older than its last delivery, as after a rollback of the host; it gets a new id",
+    {
+      path: file.path,
+      delivered,
+    },
+  );
+}
+
 async function deliverEntry(tools: DeliveryTools, entry: Entry): Promise<void> {
   const { transactions, file } = tools;
+  await file.beginDelivery(entry);
   await transactions.do("deliver a record of the spool", async (transaction) => {
     if ((await delivered(tools, transaction)) >= entry.number) return;
     if (entry.mark === undefined || !(await hasHappened(transaction, entry.mark)))

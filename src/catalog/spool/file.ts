@@ -17,7 +17,8 @@ const TABLES = `
     single INTEGER PRIMARY KEY CHECK (single = 1),
     id TEXT NOT NULL,
     known_at TEXT,
-    place TEXT
+    place TEXT,
+    delivering INTEGER NOT NULL DEFAULT 0
   ) STRICT;
   CREATE TABLE IF NOT EXISTS journal (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -67,8 +68,6 @@ export interface CarriedLease {
  */
 export class SpoolFile implements AsyncDisposable {
   readonly path: string;
-  /** The id of this file: if it is lost, the numbers of the next one begin again. */
-  readonly id: string;
   /** The last knowledge. Only the methods of this class change it. */
   readonly catalog: Catalog;
   readonly #database: Database;
@@ -82,10 +81,9 @@ export class SpoolFile implements AsyncDisposable {
     this.#database = opened.database;
     this.#clock = clock;
     this.#database.run(TABLES);
-    this.#database.run("INSERT INTO spool VALUES (1, ?, NULL, NULL) ON CONFLICT DO NOTHING", [
+    this.#database.run("INSERT INTO spool (single, id) VALUES (1, ?) ON CONFLICT DO NOTHING", [
       crypto.randomUUID(),
     ]);
-    this.id = String(this.#row<{ id: string }>("SELECT id FROM spool")?.id);
   }
 
   /** Creates the file if there is none. Throws code `storage` if it cannot be written. */
@@ -130,6 +128,30 @@ export class SpoolFile implements AsyncDisposable {
       if (database.inTransaction) database.run("ROLLBACK");
       throw error;
     }
+  }
+
+  /** The id of this file: if it is lost, the numbers of the next one begin again. */
+  get id(): string {
+    return String(this.#row<{ id: string }>("SELECT id FROM spool")?.id);
+  }
+
+  /** The last number whose delivery was begun. */
+  delivering(): number {
+    return this.#row<{ delivering: number }>("SELECT delivering FROM spool")?.delivering ?? 0;
+  }
+
+  /** Call it before the delivery of a change, so that a file from an older backup shows itself; see `renewId`. */
+  beginDelivery({ number }: Entry): Promise<void> {
+    return this.inTransaction("begin a delivery", async (database) => {
+      database.run("UPDATE spool SET delivering = max(delivering, ?)", [number]);
+    });
+  }
+
+  /** Under another id no number counts as delivered. */
+  renewId(from: string): Promise<void> {
+    return this.inTransaction("take a new id", async (database) => {
+      database.run("UPDATE spool SET id = ? WHERE id = ?", [crypto.randomUUID(), from]);
+    });
   }
 
   /** The oldest change that waits. */

@@ -1,0 +1,62 @@
+import { expect, test } from "bun:test";
+import { copyFile, rm } from "node:fs/promises";
+import type { BackupRecord } from "../../src/catalog/records.ts";
+import { type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
+import { backupRecord } from "../suites/catalog/records.ts";
+
+/** A host that was put back to an older state, with the file of its spool. */
+
+const spools = useSpools();
+
+const backUpInOutage = async (place: SpoolPlace, backups: readonly BackupRecord[]) => {
+  await using catalog = await spools.open(place);
+  spools.relay.cut();
+  for (const backup of backups) await catalog.insertBackup(backup);
+  spools.relay.pass();
+  await spools.untilBack(catalog);
+};
+
+// The number of the last one is higher than that of the catalog, but the earlier ones count as delivered there.
+for (const count of [1, 3])
+  test(`all of what it then delivers is stored: ${count} after two before`, async () => {
+    const place = await spools.newPlace();
+    const backup = (day: number) => backupRecord({ started_at: `2026-01-0${day}T00:00:00.000Z` });
+    {
+      await using catalog = await spools.open(place);
+      await catalog.belongTo("installation");
+    }
+    const older = `${place.path}.older`;
+    await copyFile(place.path, older);
+    const before = [backup(1), backup(2)];
+    await backUpInOutage(place, before);
+    for (const end of ["", "-wal", "-shm"]) await rm(place.path + end, { force: true });
+    await copyFile(older, place.path);
+    const after = [3, 4, 5].slice(0, count).map(backup);
+    await backUpInOutage(place, after);
+    await using other = await spools.openDirectly(place);
+    const ids = (await other.backups({})).map(({ id }) => id);
+    expect(ids.toSorted()).toEqual([...before, ...after].map(({ id }) => id).toSorted());
+  });
+
+test("also if it starts in the outage", async () => {
+  const place = await spools.newPlace();
+  {
+    await using catalog = await spools.open(place);
+    await catalog.belongTo("installation");
+  }
+  const older = `${place.path}.older`;
+  await copyFile(place.path, older);
+  await backUpInOutage(place, [backupRecord()]);
+  for (const end of ["", "-wal", "-shm"]) await rm(place.path + end, { force: true });
+  await copyFile(older, place.path);
+  spools.relay.cut();
+  const after = [backupRecord(), backupRecord()];
+  {
+    await using catalog = await spools.open(place);
+    for (const backup of after) await catalog.insertBackup(backup);
+  }
+  spools.relay.pass();
+  await using catalog = await spools.open(place);
+  expect(catalog.spool?.status().waiting).toBe(0);
+  expect(await catalog.countBackups({})).toBe(3);
+});

@@ -8,6 +8,7 @@ import { DAY_MS, HEARTBEAT_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import { VERSION } from "../base/version.ts";
 import type { Catalog } from "../catalog/catalog.ts";
+import { boundTo } from "../catalog/fleet/fenced-catalog.ts";
 import { openCatalog } from "../catalog/open.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { hostServer } from "../jobs/register-host.ts";
@@ -42,7 +43,9 @@ async function fixture(): Promise<Fixture> {
   };
   return {
     ...{ catalog, clock, lease, problems, warnings },
-    start: () => Heartbeat.start({ live, catalog, lease, clock, log }),
+    start() {
+      return Heartbeat.start({ live, catalog: this.catalog, lease, clock, log });
+    },
     async [Symbol.asyncDispose]() {
       await catalog[Symbol.asyncDispose]();
       await rm(directory, { recursive: true });
@@ -102,6 +105,24 @@ test("a catalog that takes no record is logged once, and the record comes when i
   catalog.hosts.put = put;
   await clock.advance(HEARTBEAT_MS);
   expect(await catalog.hosts.one("web1")).toMatchObject({ heartbeat_at: "2026-11-23T00:04:00.000Z" });
+});
+
+test("a daemon records its host as soon as the catalog is reachable again", async () => {
+  await using at = await fixture();
+  const { catalog, clock } = at;
+  let since: string | null = "2026-11-23T00:00:00.000Z";
+  const status = () => ({ unreachable_since: since, reason: "no answer", waiting: 0 });
+  at.catalog = new Proxy(catalog, {
+    get: (target, name) => (name === "spool" ? { status } : boundTo(target, name)),
+  });
+  await using _heartbeat = await at.start();
+  await clock.advance(HEARTBEAT_MS + HEARTBEAT_MS / 4);
+  expect(await catalog.hosts.one("web1")).toMatchObject({ heartbeat_at: "2026-11-23T00:01:00.000Z" });
+  since = null;
+  await clock.advance(HEARTBEAT_MS / 4);
+  expect(await catalog.hosts.one("web1")).toMatchObject({ heartbeat_at: "2026-11-23T00:01:20.000Z" });
+  await clock.advance(HEARTBEAT_MS);
+  expect(await catalog.hosts.one("web1")).toMatchObject({ heartbeat_at: "2026-11-23T00:02:20.000Z" });
 });
 
 test("a server is named by its place, without a login", () => {

@@ -8,12 +8,15 @@ import { VERSION } from "../base/version.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { HostRecord } from "../catalog/hosts.ts";
 import type { Held } from "../catalog/lease.ts";
+import { unreachableSince } from "../catalog/spool/reachable.ts";
 import { placesOf } from "../jobs/register-host.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
 
 /** How long a stopping daemon waits for the record of its stop. */
 const LAST_BEAT_MS = 5_000;
+/** How often a daemon looks whether the catalog is reachable again: until its next heartbeat the others see it as silent. */
+const LOOK_MS = 5_000;
 
 export interface HeartbeatOptions {
   live: Pick<LiveDaemon, "context" | "nextRuns" | "problems">;
@@ -26,7 +29,8 @@ export interface HeartbeatOptions {
 }
 
 /**
- * Keeps this host's record in the catalog: at once, every `HEARTBEAT_MS`, and at the end that the daemon has stopped.
+ * Keeps this host's record in the catalog: at once, every `HEARTBEAT_MS`, when the catalog is reachable again, and at the end
+ * that the daemon has stopped.
  * Never throws: a daemon works without it.
  */
 export class Heartbeat implements AsyncDisposable {
@@ -60,10 +64,19 @@ export class Heartbeat implements AsyncDisposable {
   async #go(): Promise<void> {
     const { signal } = this.#ended;
     for (;;) {
-      await this.#options.clock.sleep(HEARTBEAT_MS, signal).catch(() => {});
+      await this.#pause(signal);
       if (signal.aborted) return;
       await this.#beat();
     }
+  }
+
+  async #pause(signal: AbortSignal): Promise<void> {
+    const { catalog, clock } = this.#options;
+    const isOut = () => unreachableSince(catalog) !== undefined;
+    if (!isOut()) return await clock.sleep(HEARTBEAT_MS, signal).catch(() => {});
+    const endMs = clock.monotonicMs() + HEARTBEAT_MS;
+    while (isOut() && !signal.aborted && clock.monotonicMs() < endMs)
+      await clock.sleep(LOOK_MS, signal).catch(() => {});
   }
 
   async #beat(isLast = false): Promise<void> {
@@ -94,7 +107,7 @@ export class Heartbeat implements AsyncDisposable {
     const nowMs = clock.monotonicMs();
     const isLate = nowMs - this.#recordedAtMs > 2 * HEARTBEAT_MS;
     this.#recordedAtMs = nowMs;
-    const isOut = (catalog.spool?.status().unreachable_since ?? null) !== null;
+    const isOut = unreachableSince(catalog) !== undefined;
     if (isLate || isOut) this.#steadySinceMs = undefined;
     // What this host remembers of the others says nothing about them.
     if (isOut) return;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { HTTP_REQUESTS_MAX } from "../base/limits.ts";
+import { HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX } from "../base/limits.ts";
 import { type Held, networkOf, toClose, toGiveWay } from "./give-way.ts";
 
 const held = (network: string, does: Held["does"], sinceMs: number, hasPlace = false): Held => ({
@@ -24,6 +24,17 @@ describe("of too many connections", () => {
     const small = held("a", "reads", 3);
     expect(toClose([held("a", "works", 0), ...places(2, "a"), small])).toBe(small);
     expect(toClose([held("a", "works", 0)])).toBeUndefined();
+  });
+  test("a client with many of them, also unanswered ones, loses its oldest before one with few loses any", () => {
+    const many = Array.from({ length: 200 }, (_, index) => held("many", "works", index));
+    const few = held("few", "waits", 300);
+    expect(toClose([...many, few])).toBe(many[0]);
+    const another = held("many", "waits", 301);
+    expect(toClose([...many, few, another])).toBe(another);
+    const others = Array.from({ length: 40 }, (_, index) => held("others", "works", index));
+    expect(toClose([...others, ...many, few])).toBe(many[0]);
+    const small = many.slice(0, HTTP_CONNECTIONS_MAX / 8);
+    expect(toClose([...small, few])).toBe(few);
   });
 });
 

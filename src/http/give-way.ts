@@ -1,5 +1,5 @@
 import { isIPv6 } from "node:net";
-import { HTTP_REQUESTS_MAX } from "../base/limits.ts";
+import { HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX } from "../base/limits.ts";
 
 /** What a connection holds while other clients want in. */
 export interface Held {
@@ -16,20 +16,21 @@ export interface Held {
 /**
  * The connection to close because there are too many. First come those that wait for a request (also a slow or an unused
  * one: a request is short, and a client opens another connection), then small answers, then large ones. Among
- * equals the client with the most connections loses one, and of these the oldest. So a client that has just connected to
- * ask for `/health` loses only to a flood of others that are as quick.
+ * equals the client with the most connections loses one, and of these the oldest. An answer that is still being made is
+ * closed only by the last rule: a client with more than an eighth of all places at the door loses its oldest connection
+ * before a client with fewer loses any. Otherwise one client could keep out all others while the catalog does not answer.
  */
 export function toClose<T extends Held>(all: readonly T[]): T | undefined {
   const counts = countsOf(all);
+  const countOf = ({ network }: Held) => counts.get(network) ?? 0;
   const rank = ({ does, hasPlace }: Held) => (does === "waits" ? 0 : hasPlace ? 2 : 1);
-  return all
+  const byCountAndAge = (left: T, right: T) => countOf(right) - countOf(left) || left.sinceMs - right.sinceMs;
+  const chosen = all
     .filter(({ does }) => does !== "works")
-    .toSorted(
-      (left, right) =>
-        rank(left) - rank(right) ||
-        (counts.get(right.network) ?? 0) - (counts.get(left.network) ?? 0) ||
-        left.sinceMs - right.sinceMs,
-    )[0];
+    .toSorted((left, right) => rank(left) - rank(right) || byCountAndAge(left, right))[0];
+  const hasMany = (one: T) => countOf(one) > HTTP_CONNECTIONS_MAX / 8;
+  if (chosen === undefined || hasMany(chosen)) return chosen;
+  return all.filter(hasMany).toSorted(byCountAndAge)[0] ?? chosen;
 }
 
 /**

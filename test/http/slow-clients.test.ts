@@ -203,6 +203,18 @@ test("an answer is refused for lack of a place, with the time to come again, unt
   while ((await door.status("/ready")) !== 200) await setImmediate();
 });
 
+test("a client with all connections does not keep others from /health while the catalog does not answer", async () => {
+  const door = await open("tcp");
+  const { problems } = lab.part;
+  lab.part.problems = () => new Promise(() => {});
+  const held = Array.from({ length: HTTP_CONNECTIONS_MAX }, () => door.enter(get("/health"), "127.0.0.2"));
+  // Of each connection its deadline, and the time limit of its answer.
+  while (door.clock.sleeping < 2 * HTTP_CONNECTIONS_MAX) await setImmediate();
+  lab.part.problems = problems;
+  for (let count = 0; count < 5; count++) expect(await door.status("/health")).toBe(200);
+  expect(held.filter(({ closed }) => !closed).length).toBeGreaterThanOrEqual(HTTP_CONNECTIONS_MAX - 5);
+});
+
 test("an answer that is still being made keeps its place after its client has left", async () => {
   const door = await open();
   const { problems } = lab.part;

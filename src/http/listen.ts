@@ -76,7 +76,7 @@ export function addressOf(at: OpenListen, { port }: Listening): string {
 
 async function serve(at: OpenListen, answer: Answer, clock: Clock): Promise<Listening> {
   const connections = new Connections(clock);
-  const garbage = new AnswerGarbage();
+  const garbage = new AnswerGarbage(clock);
   // `connections` limits the times, so the server's own limits are off. A request without a Host header is no browser's.
   const server = createServer({
     maxHeaderSize: HTTP_HEADER_BYTES_MAX,

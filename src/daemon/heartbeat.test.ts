@@ -20,7 +20,7 @@ interface Fixture extends AsyncDisposable {
   lease: AbortController;
   problems: string[];
   warnings: string[];
-  start: () => Promise<Heartbeat>;
+  start: (seen?: Catalog) => Promise<Heartbeat>;
 }
 
 async function fixture(): Promise<Fixture> {
@@ -43,9 +43,7 @@ async function fixture(): Promise<Fixture> {
   };
   return {
     ...{ catalog, clock, lease, problems, warnings },
-    start() {
-      return Heartbeat.start({ live, catalog: this.catalog, lease, clock, log });
-    },
+    start: (seen = catalog) => Heartbeat.start({ live, catalog: seen, lease, clock, log }),
     async [Symbol.asyncDispose]() {
       await catalog[Symbol.asyncDispose]();
       await rm(directory, { recursive: true });
@@ -112,10 +110,10 @@ test("a daemon records its host as soon as the catalog is reachable again", asyn
   const { catalog, clock } = at;
   let since: string | null = "2026-11-23T00:00:00.000Z";
   const status = () => ({ unreachable_since: since, reason: "no answer", waiting: 0 });
-  at.catalog = new Proxy(catalog, {
+  const seen = new Proxy(catalog, {
     get: (target, name) => (name === "spool" ? { status } : boundTo(target, name)),
   });
-  await using _heartbeat = await at.start();
+  await using _heartbeat = await at.start(seen);
   await clock.advance(HEARTBEAT_MS + HEARTBEAT_MS / 4);
   expect(await catalog.hosts.one("web1")).toMatchObject({ heartbeat_at: "2026-11-23T00:01:00.000Z" });
   since = null;

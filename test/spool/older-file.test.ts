@@ -1,10 +1,13 @@
 import { expect, test } from "bun:test";
 import { copyFile, rm } from "node:fs/promises";
+import { createLog } from "../../src/base/log.ts";
+import { Secret } from "../../src/base/secret.ts";
+import { openCatalog } from "../../src/catalog/open.ts";
 import type { BackupRecord } from "../../src/catalog/records.ts";
 import { type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
 import { backupRecord } from "../suites/catalog/records.ts";
 
-/** A host that was put back to an older state, with the file of its spool. */
+/** A host that was put back to an older state, with the file of its spool, and a catalog that was. */
 
 const spools = useSpools();
 
@@ -59,4 +62,24 @@ test("also if it starts in the outage", async () => {
   await using catalog = await spools.open(place);
   expect(catalog.spool?.status().waiting).toBe(0);
   expect(await catalog.countBackups({})).toBe(3);
+});
+
+test("a catalog that lacks what was delivered, as after a fail-over, is named once in the log", async () => {
+  const place = await spools.newPlace();
+  {
+    await using catalog = await spools.open(place);
+    await catalog.belongTo("installation");
+  }
+  await backUpInOutage(place, [backupRecord(), backupRecord()]);
+  const name = decodeURIComponent(new URL(place.direct).pathname.slice(1));
+  const sql = spools.postgres.connect(name);
+  await sql.unsafe("DELETE FROM pg321.backups; UPDATE pg321.spools SET delivered = 0");
+  const lines: string[] = [];
+  const log = createLog({ format: "text", level: "error", write: (line) => void lines.push(line) });
+  for (let times = 0; times < 2; times++) {
+    const spool = { path: place.path, host: "here", servers: ["main"] };
+    const config = { type: "postgres", url: new Secret(place.url) } as const;
+    await using _catalog = await openCatalog(config, { clock: spools.clock, log, spool });
+  }
+  expect(lines).toEqual([expect.stringContaining("lacks=2")]);
 });

@@ -6,7 +6,7 @@ import { REMOVE_OLD_CALLS } from "../postgres/calls.ts";
 import { migrate, schemaVersion } from "../postgres/migration/migrate.ts";
 import { PostgresCatalog } from "../postgres/postgres.ts";
 import type { Transactions } from "../postgres/transactions.ts";
-import { type DeliveryTools, deliver, noticeOlderFile } from "./deliver.ts";
+import { type DeliveryTools, deliver, noticeOlderState } from "./deliver.ts";
 import type { SpoolFile } from "./file.ts";
 import { learn, type Own } from "./knowledge.ts";
 import { carryLeases } from "./leases.ts";
@@ -142,7 +142,7 @@ export class Connection {
     await migrate(transactions, { log });
     transactions.beginMarking();
     const isOther = await this.#isOtherCatalog();
-    await noticeOlderFile(this.#deliveryTools());
+    if (!isOther) await noticeOlderState(this.#deliveryTools());
     let delivered = 0;
     do delivered += await this.#deliver();
     while (!(await file.inTransaction("end the outage", async () => file.isEmpty())));

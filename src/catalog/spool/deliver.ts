@@ -54,14 +54,23 @@ export async function deliver(tools: DeliveryTools): Promise<number> {
 
 /**
  * If the catalog has more of this file than it remembers to have delivered, it was put back from an older state with its
- * host. Its numbers begin again there, so its next changes would count as delivered.
+ * host. Its numbers begin again there, so its next changes would count as delivered. If the catalog has less, it is the
+ * older one, as after a fail-over to a standby that had not received everything.
  */
-export async function noticeOlderFile({ file, transactions, log }: DeliveryTools): Promise<void> {
+export async function noticeOlderState({ file, transactions, log }: DeliveryTools): Promise<void> {
   const { id } = file;
   const found = await transactions.do("read how far the spool was delivered", ({ rows }) =>
     rows<{ delivered: number }>("SELECT delivered FROM spools WHERE id = $id", { id }),
   );
   const delivered = Number(found[0]?.delivered ?? 0);
+  const settled = Math.min(file.delivering(), (file.first()?.number ?? Number.POSITIVE_INFINITY) - 1);
+  if (delivered < settled) {
+    await file.forgetDeliveries(delivered);
+    log?.error(
+      "the catalog lacks records that this host had delivered; find its backups with: pg321 cleanup --adopt",
+      { path: file.path, lacks: settled - delivered },
+    );
+  }
   if (delivered <= file.delivering()) return;
   await file.renewId(id);
   log?.warning(

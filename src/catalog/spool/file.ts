@@ -147,6 +147,13 @@ export class SpoolFile implements AsyncDisposable {
     });
   }
 
+  /** The catalog has only those up to this number any more. */
+  forgetDeliveries(number: number): Promise<void> {
+    return this.inTransaction("forget deliveries", async (database) => {
+      database.run("UPDATE spool SET delivering = ?", [number]);
+    });
+  }
+
   /** Under another id no number counts as delivered. */
   renewId(from: string): Promise<void> {
     return this.inTransaction("take a new id", async (database) => {

@@ -52,6 +52,8 @@ export interface HostServer {
   name: string;
   /** `host:port`, or the path of a socket. */
   at: string;
+  /** The host shares it with others (`fleet.workers = "any"`). */
+  shared?: true;
 }
 
 export interface HostNextRun {

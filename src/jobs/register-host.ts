@@ -31,10 +31,13 @@ export async function registerHost(context: Registering): Promise<void> {
 
 /** The servers and storages of a host's record. */
 export function placesOf({
+  fleet,
   server,
   storage,
-}: Pick<Config, "server" | "storage">): Pick<HostRecord, "servers" | "storages"> {
-  return { storages: storage.map(({ name, type }) => ({ name, type })), servers: server.map(hostServer) };
+}: Pick<Config, "fleet" | "server" | "storage">): Pick<HostRecord, "servers" | "storages"> {
+  const shared = fleet.workers === "any" ? ({ shared: true } as const) : {};
+  const servers = server.map((one) => ({ ...hostServer(one), ...shared }));
+  return { storages: storage.map(({ name, type }) => ({ name, type })), servers };
 }
 
 /** A server without its secrets. */
@@ -45,29 +48,43 @@ export function hostServer({ name, host, port }: Pick<ServerConfig, "name" | "ho
 
 /**
  * Refuses (code `usage`) a config in which the name of a server means another one than on another registered host: their
- * backups would mix. With `fleet.workers = "any"` the same name is the same server on purpose.
+ * backups would mix. If both hosts have `fleet.workers = "any"`, the same name is the same server on purpose.
  */
 export async function refuseNamesakes({
   catalog,
   config,
   host,
 }: Pick<Registering, "catalog" | "config" | "host">): Promise<void> {
-  if (!catalog.isShared || config.fleet.workers === "any") return;
+  if (!catalog.isShared) return;
+  const own = placesOf(config).servers;
   for (const other of await catalog.hosts.all()) {
     if (other.host === host) continue;
-    for (const { name, at } of placesOf(config).servers) {
-      const theirs = other.servers.find((one) => one.name === name);
-      if (theirs === undefined || (theirs.at === at && !isLocal(at))) continue;
-      const where = theirs.at === at ? `${at}, each on its own machine` : `${at} here and ${theirs.at} there`;
-      throw new Pg321Error(
-        "usage",
-        `${config.file}: host "${other.host}" has a server "${name}", too: ${where}`,
-        {
-          hint: `give one of them another name, such as "${name}-${host}"; if both are the same server, fleet.workers = "any" on both hosts says so; if host "${other.host}" is gone: pg321 forget-host ${other.host}`,
-        },
-      );
+    for (const mine of own) {
+      const theirs = other.servers.find(({ name }) => name === mine.name);
+      if (theirs !== undefined) refuseNamesake({ config, host }, mine, { ...theirs, of: other.host });
     }
   }
+}
+
+function refuseNamesake(
+  { config, host }: Pick<Registering, "config" | "host">,
+  { name, at, shared }: HostServer,
+  theirs: HostServer & { of: string },
+): void {
+  if ((shared && theirs.shared) || (theirs.at === at && !isLocal(at))) return;
+  const gone = `if host "${theirs.of}" is gone: pg321 forget-host ${theirs.of}`;
+  const rename = `give one of them another name, such as "${name}-${host}"`;
+  const start = `${config.file}: host "${theirs.of}" has a server "${name}", too`;
+  if (shared) {
+    const first = `if both are the same server, set fleet.workers = "any" on host "${theirs.of}" first, and restart its daemon`;
+    const where = theirs.at === at ? at : `${at} here and ${theirs.at} there`;
+    throw new Pg321Error("usage", `${start}, and does not share it: ${where}`, {
+      hint: `${rename}; ${first}; ${gone}`,
+    });
+  }
+  const where = theirs.at === at ? `${at}, each on its own machine` : `${at} here and ${theirs.at} there`;
+  const both = 'if both are the same server, fleet.workers = "any" on both hosts says so';
+  throw new Pg321Error("usage", `${start}: ${where}`, { hint: `${rename}; ${both}; ${gone}` });
 }
 
 /** Whether an address means another server on each machine. */

@@ -54,6 +54,24 @@ test("two hosts with one name for two servers: the second one is refused, with w
   expect(await catalog.hosts.one("b")).toBeUndefined();
 });
 
+test("a host that alone says that a server is shared is refused, not the host that has it", async () => {
+  const { a, b } = hosts;
+  await share(b, "b", "any");
+  for (const command of ["run", "backup"]) {
+    const refused = await b.run(command);
+    expect([command, refused.exitCode, refused.stderr]).toEqual([
+      command,
+      2,
+      expect.stringMatching(
+        /host "a" has a server "main", too, and does not share it: 127\.0\.0\.1:\d+\n(.*\n)*hint: .*"main-b".*fleet\.workers = "any" on host "a" first.*forget-host a/,
+      ),
+    ]);
+  }
+  await a.backUp();
+  await using catalog = await hosts.catalog();
+  expect(await catalog.hosts.one("b")).toBeUndefined();
+});
+
 test("a due time is one host's; when that host dies, the other makes the next backups", async () => {
   const { a, b } = hosts;
   for (const [host, name] of [
@@ -61,7 +79,8 @@ test("a due time is one host's; when that host dies, the other makes the next ba
     [b, "b"],
   ] as const)
     await share(host, name, "any");
-  const [first, second] = await Promise.all([hosts.daemon(a), hosts.daemon(b)]);
+  const first = await hosts.daemon(a);
+  const second = await hosts.daemon(b);
   await using catalog = await hosts.catalog();
   const made = async (host: string) => catalog.countBackups({ host, status: ["VERIFIED"] });
   const total = async () => (await made("a")) + (await made("b"));

@@ -2,11 +2,12 @@ import { expect, test } from "bun:test";
 import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
 import { type AlertLab, alertLab } from "../../test/lab/alert-context.ts";
 import { hostRecord } from "../../test/suites/catalog/hosts.ts";
+import { alertRecord } from "../../test/suites/catalog/records.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../base/limits.ts";
 import { type HostRecord, WITHOUT_DAEMON } from "../catalog/hosts.ts";
 import type { NotifyConfig } from "../config/config.ts";
 import { remindOfAlerts } from "./alert.ts";
-import { alertHosts } from "./host-alerts.ts";
+import { alertHosts, resolveAlertsOfForgotten } from "./host-alerts.ts";
 
 const [OPS] = (
   await loadToml(`${MINIMAL}[[notify]]
@@ -52,6 +53,26 @@ test("a silent host raises one alert, whoever looks and however often, until it 
   expect(await lab.catalog.alerts({ key: "host web2" })).toMatchObject([
     { resolved_at: lab.clock.now().toISOString() },
   ]);
+});
+
+test("the alerts of a forgotten host are resolved, and neither those of another host nor those of all hosts", async () => {
+  await using lab = await alertLab(OPS);
+  const raise = async (key: string, host: string | undefined) => {
+    const scope = host === undefined ? undefined : { host, isShared: () => false };
+    const alert = alertRecord({ key, message: `${key} of ${host}` });
+    await lab.catalog.changeAlert(key, () => ({ alert, deliveries: [] }), scope);
+    return alert;
+  };
+  const [gone] = [await raise("backup db4/app", "web4"), await raise("cleanup", "web4")];
+  await raise("backup db4/app", "web2");
+  await raise("cleanup", undefined);
+  await raise("storage s3", undefined);
+  await resolveAlertsOfForgotten(lab, "web4");
+  expect((await open(lab)).map(({ message }) => message).sort()).toEqual([
+    ...["backup db4/app of web2", "cleanup of undefined", "storage s3 of undefined"],
+  ]);
+  const notices = await lab.catalog.deliveries({ alert_id: gone.id });
+  expect(notices.map(({ notifier, notice }) => [notifier, notice["event"]])).toEqual([["ops", "resolved"]]);
 });
 
 test("a host is not accused by itself, nor by a daemon that could not have seen its heartbeats", async () => {

@@ -1,9 +1,11 @@
 import { DAY_MS, HEARTBEAT_MS } from "../base/limits.ts";
 import { durationText, plural } from "../base/text/amounts.ts";
 import { type HostRecord, type HostState, hostState, WITHOUT_DAEMON } from "../catalog/hosts.ts";
+import type { AlertRecord } from "../catalog/records.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 import { hostKey, hostOfKey, isHostKey } from "./host-key.ts";
+import { noticesFor } from "./notices.ts";
 
 /** A daemon that was stopped for this long, although nobody else backs its databases up, was probably forgotten. */
 const STOPPED_MS_MAX = DAY_MS;
@@ -38,6 +40,25 @@ export async function alertHosts(
   }
   for (const key of open)
     await resolveAlert(context, key, `host ${hostOfKey(key)} was forgotten: nobody expects its daemon`);
+}
+
+/**
+ * Resolves the open alerts that a forgotten host raised about its own work, because no other host can. `context.catalog` must
+ * be the whole one, so that any host may send the notices. Rejects as `Catalog` does.
+ */
+export async function resolveAlertsOfForgotten(context: AlertContext, host: string): Promise<void> {
+  const { catalog, clock } = context;
+  const ofNobody = new Set((await catalog.alerts({ open: true, host: "" })).map(({ id }) => id));
+  const open = (await catalog.alerts({ open: true, host })).filter(({ id }) => !ofNobody.has(id));
+  const scope = { host, isShared: () => false };
+  for (const { id, key } of open) {
+    const resolved_at = clock.now().toISOString();
+    const resolve = (alert: AlertRecord | undefined) =>
+      alert?.id === id ? { alert: { ...alert, resolved_at, remind_at: null }, deliveries: [] } : undefined;
+    const resolved = await catalog.changeAlert(key, resolve, scope);
+    if (resolved === undefined) continue;
+    await catalog.insertDeliveries(noticesFor(context, resolved, "resolved", `host ${host} was forgotten`));
+  }
 }
 
 interface Accused {

@@ -1,4 +1,5 @@
 import { resolveAlert } from "../../alerts/alert.ts";
+import { resolveAlertsOfForgotten } from "../../alerts/host-alerts.ts";
 import { hostKey } from "../../alerts/host-key.ts";
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { durationText, plural } from "../../base/text/amounts.ts";
@@ -15,8 +16,9 @@ import { refuseUnknownHost } from "../place-options.ts";
 export const command: Command = {
   usage: "NAME",
   description:
-    "Removes the record of a host whose daemon has stopped or is silent, and resolves the alert about it. No backup and no\n" +
-    "copy is removed. Refuses while the daemon shows signs of life (exit 11). If that daemon starts again, the host is back.",
+    "Removes the record of a host whose daemon has stopped or is silent, and resolves the alerts about it and those that it\n" +
+    "raised itself. No backup and no copy is removed. Refuses while the daemon shows signs of life (exit 11). If that daemon\n" +
+    "starts again, the host is back.",
   options: { json: JSON_OPTION },
   examples: [
     { command: "pg321 status --fleet", explanation: "first: which hosts are there?" },
@@ -41,11 +43,13 @@ export const command: Command = {
     if (hostState(record, { now, silentMs }) === "up" || !(await catalog.hosts.forget(name, silentSince)))
       throw stillAlive(record, now, silentMs);
     const installation = (await catalog.installation()) ?? "";
+    const alerts = { catalog, clock, config, host: config.fleet.host, installation, log };
     await resolveAlert(
-      { catalog, clock, config, host: config.fleet.host, installation, log },
+      alerts,
       hostKey(name),
       `host ${name} was forgotten: nobody expects its daemon any more`,
     );
+    await resolveAlertsOfForgotten(alerts, name);
     const left = await leftBehind(catalog, record);
     if (isSet(args, "json")) output.print(jsonText({ forgotten: left }));
     else output.print(textOf(visibleData(left)));

@@ -14,6 +14,7 @@ import { eventually } from "../../lab/machine/running.ts";
 import { ManualClock } from "../../lab/manual-clock.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 import { hostRecord } from "../../suites/catalog/hosts.ts";
+import { alertRecord } from "../../suites/catalog/records.ts";
 
 /** What every host shows of the others, with the catalog in a real PostgreSQL. */
 
@@ -83,7 +84,11 @@ test("a living host is not forgotten; a silent one is, and its backups stay", as
   expect(alive.stderr).toContain("systemctl stop pg321");
   await recordHost("web2", 6);
   await installation.ok("status", "--fleet");
+  const scope = { host: "web2", isShared: () => false };
+  const alert = alertRecord({ key: "backup shop/app", message: "the backup of shop/app failed" });
+  await catalog.changeAlert(alert.key, () => ({ alert, deliveries: [] }), scope);
   const { stdout } = await installation.ok("forget-host", "web2");
+  expect(await catalog.alerts({ open: true, key: alert.key })).toEqual([]);
   expect(stdout).toStartWith("host web2 is forgotten; the 0 backups that it made and all copies stay");
   expect(stdout).toContain("server shop (0 backups): no other host has it");
   const again = await installation.run("forget-host", "web2");

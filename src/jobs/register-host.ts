@@ -6,18 +6,21 @@ import type { Config, ServerConfig } from "../config/config.ts";
 import { hostOf } from "../postgres/connection.ts";
 import type { JobContext } from "./context.ts";
 
-type Registering = Pick<JobContext, "catalog" | "clock" | "host"> & {
-  config: Pick<Config, "file" | "fleet" | "server" | "storage">;
-};
+type Registering = Pick<JobContext, "catalog" | "clock" | "host"> & Signing;
+
+interface Signing extends Pick<JobContext, "installation"> {
+  keys: Pick<JobContext["keys"], "signingKey">;
+  config: Pick<Config, "encryption" | "file" | "fleet" | "server" | "storage">;
+}
 
 /**
  * Records what a host has that works without a daemon, so that the others leave it alone. A daemon keeps its own record.
- * Throws as `refuseNamesakes` does.
+ * Throws as `refuseStranger` does.
  */
 export async function registerHost(context: Registering): Promise<void> {
   const { catalog, clock, config, host } = context;
   if (!catalog.isShared) return;
-  await refuseNamesakes(context);
+  await refuseStranger(context);
   const known = await catalog.hosts.one(host);
   if (known && known.stopped_at === null) return;
   const now = (await catalog.leaseTime(clock)).toISOString();
@@ -47,23 +50,37 @@ export function hostServer({ name, host, port }: Pick<ServerConfig, "name" | "ho
 }
 
 /**
- * Refuses (code `usage`) a config in which the name of a server means another one than on another registered host: their
- * backups would mix. If both hosts have `fleet.workers = "any"`, the same name is the same server on purpose.
+ * Refuses a host that does not fit to the other registered ones. Code `usage`: the name of a server means another one on
+ * another host, and their backups would mix; if both hosts have `fleet.workers = "any"`, the same name is the same server
+ * on purpose. Code `key`: the signing key is that of another installation, and no other host would trust its backups.
  */
-export async function refuseNamesakes({
-  catalog,
-  config,
-  host,
-}: Pick<Registering, "catalog" | "config" | "host">): Promise<void> {
+export async function refuseStranger(context: Omit<Registering, "clock">): Promise<void> {
+  const { catalog, config, host } = context;
   if (!catalog.isShared) return;
+  const others = (await catalog.hosts.all()).filter((other) => other.host !== host);
+  const [first] = others;
+  if (first) refuseForeignKey(context, first.host);
   const own = placesOf(config).servers;
-  for (const other of await catalog.hosts.all()) {
-    if (other.host === host) continue;
+  for (const other of others) {
     for (const mine of own) {
       const theirs = other.servers.find(({ name }) => name === mine.name);
       if (theirs !== undefined) refuseNamesake({ config, host }, mine, { ...theirs, of: other.host });
     }
   }
+}
+
+/** A host without servers signs no backups. */
+function refuseForeignKey({ config, installation, keys }: Signing, other: string): void {
+  const own = keys.signingKey?.installation;
+  if (own === undefined || own === installation || config.server.length === 0) return;
+  const file = config.encryption.signing_key_file;
+  throw new Pg321Error(
+    "key",
+    `signing key file ${file}: belongs to installation ${own}, but the catalog to ${installation}: the other hosts would not trust the backups of this one`,
+    {
+      hint: `copy the signing key file of host "${other}" to ${file}; for an installation of its own, set another catalog.url`,
+    },
+  );
 }
 
 function refuseNamesake(

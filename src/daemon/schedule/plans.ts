@@ -1,5 +1,5 @@
 import type { JobContext } from "../../jobs/context.ts";
-import { refuseNamesakes } from "../../jobs/register-host.ts";
+import { refuseStranger } from "../../jobs/register-host.ts";
 import type { Schedule } from "../../jobs/schedules.ts";
 import { schedulesOf } from "../../jobs/schedules.ts";
 import { DueTimes } from "./due-times.ts";
@@ -16,11 +16,11 @@ export interface StartingPlans {
 }
 
 /**
- * The plans at the start, from the catalog: runs that were missed since the daemon last ran are due at once. Throws code
- * `usage` if a name of a server means another one on another host.
+ * The plans at the start, from the catalog: runs that were missed since the daemon last ran are due at once. Throws as
+ * `refuseStranger` does.
  */
 export async function startingPlans(context: JobContext): Promise<StartingPlans> {
-  await refuseNamesakes(context);
+  await refuseStranger(context);
   const now = context.clock.now();
   const { catch_up_ms, retries } = context.config.schedule;
   const oldest = before(now, catch_up_ms);
@@ -49,7 +49,7 @@ export async function reloadedPlans(
   context: JobContext,
   settledUntil: (name: string) => Date | undefined,
 ): Promise<Plan[]> {
-  await refuseNamesakes(context);
+  await refuseStranger(context);
   const plans: Plan[] = [];
   for (const schedule of schedulesOf(context.config)) {
     const since = before(await seenSince(context, schedule), 0);

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Sql } from "postgres";
+import { generateSigningKey } from "../../../src/sealed/signing-key.ts";
 import { type Installation, localStorage } from "../../lab/installation.ts";
 import { eventually } from "../../lab/machine/running.ts";
 import { stopped, TwoHosts } from "../../lab/machine/two-hosts.ts";
@@ -70,6 +73,28 @@ test("a host that alone says that a server is shared is refused, not the host th
   await a.backUp();
   await using catalog = await hosts.catalog();
   expect(await catalog.hosts.one("b")).toBeUndefined();
+});
+
+test("a host with the signing key of another installation is refused", async () => {
+  const { a, b } = hosts;
+  await share(b, "b", "own");
+  const file = join(b.directory, "signing.key");
+  const key = await readFile(file, "utf8");
+  await writeFile(file, generateSigningKey(crypto.randomUUID()).encode(new Date()));
+  for (const command of ["run", "backup", "cleanup"]) {
+    const refused = await b.run(command);
+    expect([command, refused.exitCode, refused.stderr]).toEqual([
+      command,
+      12,
+      expect.stringMatching(
+        /signing key file .*signing\.key: belongs to installation .*, but the catalog to .*\n(.*\n)*hint: copy the signing key file of host "a" to /,
+      ),
+    ]);
+  }
+  await writeFile(file, key);
+  await using catalog = await hosts.catalog();
+  expect(await catalog.countBackups({ host: "b" })).toBe(0);
+  expect(await a.backUp()).toBeDefined();
 });
 
 test("a due time is one host's; when that host dies, the other makes the next backups", async () => {

@@ -151,6 +151,15 @@ test("a host alone is a fleet of one, even before its daemon ever ran", async ()
     sentence: "1 host is up; 1 database has a recent good backup.",
     problems: [],
   });
+  await here.catalog.overview.seeDatabases("main", ["app", "new"], at("03:00"));
+  expect(fleetVerdict(await fleetReport(here.source)).sentence).toBe(
+    "1 host is up; 1 database has a recent good backup; 1 waits for its first backup.",
+  );
+  await here.catalog.overview.seeDatabases("main", ["app", "new", "newer"], at("03:01"));
+  expect(fleetVerdict(await fleetReport(here.source))).toMatchObject({
+    level: "good",
+    sentence: "1 host is up; 1 database has a recent good backup; 2 wait for their first backup.",
+  });
 });
 
 test("backups of a host that was forgotten are shown under its name, until another has its server", async () => {

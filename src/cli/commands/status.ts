@@ -168,7 +168,7 @@ async function showFleet(config: Config, invocation: Invocation): Promise<number
 }
 
 async function fleetFromCatalog(config: Config, { clock, log }: Invocation): Promise<FleetReport> {
-  await using catalog = await openCatalog(config.catalog, { clock, log });
+  await using catalog = await openCatalog(config.catalog, { clock, log, spool: spoolOf(config) });
   const installation = (await catalog.installation()) ?? "";
   return await fleetReport({ catalog, config, clock, host: config.fleet.host, installation });
 }

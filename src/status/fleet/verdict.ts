@@ -45,7 +45,8 @@ function sentenceOf({ hosts, databases }: FleetReport, problems: readonly Proble
   const waiting = present.filter(({ state }) => state === "never").length;
   if (waiting === present.length)
     return `${head}; ${plural(waiting, "database waits", "databases wait")} for the first backup.`;
-  const rest = waiting === 0 ? "" : `; ${waiting} ${waiting === 1 ? "waits for its" : "wait for their"} first backup`;
+  const rest =
+    waiting === 0 ? "" : `; ${waiting} ${waiting === 1 ? "waits for its" : "wait for their"} first backup`;
   return `${head}; ${plural(present.length - waiting, "database has", "databases have")} a recent good backup${rest}.`;
 }
 

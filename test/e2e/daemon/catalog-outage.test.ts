@@ -196,6 +196,9 @@ test("a host that is killed in an outage starts without its catalog, and deliver
   expect([health.status, await health.json()]).toMatchObject([200, { status: "degraded" }]);
   const status = await installation.ok("status");
   expect(status.stdout).toContain("he catalog is unreachable since ");
+  const fleet = await installation.ok("status", "--fleet");
+  expect(fleet.stdout).toStartWith("The catalog is unreachable since ");
+  expect(fleet.stdout).toContain("\nHOSTS\n");
   // A person may back up and restore as well, but not clean up.
   const byHand = await installation.backUp();
   await installation.ok("restore", byHand, "--create", "--target", postgres.url(postgres.newName()));

@@ -96,7 +96,7 @@ export function catalogError(label: string, doing: string, error: unknown): unkn
   if (meaning === undefined) return error;
   const { what, hint, retryable = false, isUnwritable = false } = meaning;
   const options = { cause: error, retryable, ...(hint !== "" && { hint }) };
-  const message = `${label}: ${doing}: ${what}`;
+  const message = `${label}: cannot ${doing}: ${what}`;
   if (isUnwritable) return new CatalogUnwritableError("storage", message, options);
   if (isLost(error)) return new CatalogUnreachableError("storage", message, options);
   return new Pg321Error("storage", message, options);

@@ -82,7 +82,7 @@ export function catalogError(path: string, doing: string, error: unknown, known?
   if (meaning === undefined && !(error instanceof SQLiteError)) return error;
   const { what, hint, retryable = false } = meaning ?? { what: error.message };
   const options = { cause: error, retryable, ...(hint === undefined ? {} : { hint }) };
-  const message = `catalog ${path}: ${doing}: ${what}`;
+  const message = `catalog ${path}: cannot ${doing}: ${what}`;
   return unwritable === undefined
     ? new Pg321Error("storage", message, options)
     : new CatalogUnwritableError("storage", message, options);

@@ -63,7 +63,7 @@ test("a file of another kind, a directory or an impossible path is refused with 
   ] as const) {
     const error = await failure(open(path));
     expect(error).toMatchObject({ code: "storage", hint: expect.any(String) });
-    expect(error.message).toStartWith(`catalog ${path}: open: `);
+    expect(error.message).toStartWith(`catalog ${path}: cannot open: `);
     expect(error.message).toContain(message);
   }
 });
@@ -102,7 +102,7 @@ test("a full and a read-only catalog are reported as such", async () => {
     );
     expect(catalogError(path, "update runs", error)).toMatchObject({
       code: "storage",
-      message: `catalog ${path}: update runs: ${what}`,
+      message: `catalog ${path}: cannot update runs: ${what}`,
       hint: expect.any(String),
     });
   }

@@ -15,12 +15,12 @@ import { idlePatterns } from "../config/idle-patterns.ts";
 import { UNUSABLE_HINT, unusableText } from "../config/set-aside.ts";
 import type { SurveyedFile } from "../install/host-files/survey.ts";
 import { installedUnit, UNIT_FILE } from "../install/packaged.ts";
-import { loadKeys } from "../jobs/keys.ts";
 import { lookAtNeededIdentities } from "./backup-identities.ts";
 import { lookAtCopies } from "./copies.ts";
 import { lookAtOwnDirectory } from "./directories.ts";
 import type { Finding, Seen } from "./finding.ts";
 import { AREAS, failed, look, ok, warning } from "./finding.ts";
+import { lookAtFleet } from "./fleet.ts";
 import { lookAtExport, lookAtHostFiles } from "./host-files.ts";
 import { probeLocks } from "./immutability.ts";
 import { lookAtIdentity, lookAtSigningKey } from "./keys.ts";
@@ -216,8 +216,9 @@ async function knownStorages({ config, clock }: DoctorOptions): Promise<KnownByC
   try {
     const facts = await examineCatalog(catalog, { clock });
     const { identities = [], installation, hostExport = null, recoveryKit = null, sealed } = facts ?? {};
-    const probes = facts?.probes ?? [];
-    return { ...about, identities, installation, hostExport, recoveryKit, sealed, probes };
+    const { probes = [], hosts = [] } = facts ?? {};
+    const others = hosts.filter(({ host }) => host !== config.fleet.host);
+    return { ...about, others, identities, installation, hostExport, recoveryKit, sealed, probes };
   } catch {
     const unknown = { installation: undefined, hostExport: undefined, recoveryKit: undefined };
     return { ...about, identities: [], ...unknown, sealed: undefined, probes: [] };
@@ -225,11 +226,11 @@ async function knownStorages({ config, clock }: DoctorOptions): Promise<KnownByC
 }
 
 async function lookAtCatalog({ config, clock }: DoctorOptions): Promise<Seen[]> {
-  const { catalog, encryption } = config;
+  const { catalog } = config;
   if (catalog.type === "sqlite") await requireAnswer(catalog.path, dirname(catalog.path));
   const facts = await examineCatalog(catalog, { clock });
   if (!facts) return [ok("does not exist yet: the first command creates it")];
-  const { version, knownVersion, installation, damage } = facts;
+  const { version, knownVersion, damage } = facts;
   if (damage.length > 0) {
     return [failed("storage", `damaged: ${damage.join("; ")}`, LOST_HINT)];
   }
@@ -243,17 +244,7 @@ async function lookAtCatalog({ config, clock }: DoctorOptions): Promise<Seen[]> 
     ];
   const next = `the next command ${catalog.type === "sqlite" ? "makes a copy of it and " : ""}upgrades it`;
   const older = version < knownVersion ? `; ${next} to version ${knownVersion}` : "";
-  const seen = [ok(`intact, version ${version}${older}`)];
-  const { signingKey } = await loadKeys(encryption).catch(() => ({ signingKey: undefined }));
-  if (signingKey && installation !== undefined && signingKey.installation !== installation) {
-    seen.push(
-      warning(
-        `belongs to installation ${installation}, but the signing key to ${signingKey.installation}`,
-        "set encryption.signing_key_file to the key of this catalog's installation, or catalog.path to the catalog of the key's",
-      ),
-    );
-  }
-  return seen;
+  return [ok(`intact, version ${version}${older}`), ...(await lookAtFleet(config, facts))];
 }
 
 async function isWritableFile(path: string): Promise<boolean> {

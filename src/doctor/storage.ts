@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { requireAnswer } from "../base/files/place.ts";
 import { MINUTE_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
+import type { HostRecord } from "../catalog/hosts.ts";
 import type { LockProbeRecord } from "../catalog/records.ts";
 import type { StorageIdentity } from "../catalog/storages/identities.ts";
 import type { Config, StorageConfig } from "../config/config.ts";
@@ -30,6 +31,8 @@ export interface KnownStorages {
   installation: string | undefined;
   /** Whether other hosts may use the catalog: a path of theirs is another place. */
   isShared?: boolean;
+  /** The other registered hosts. */
+  others?: readonly Pick<HostRecord, "host" | "storages">[];
   /** The newest finished probe of each storage. */
   probes: readonly LockProbeRecord[];
 }
@@ -87,7 +90,7 @@ async function isMissing(path: string): Promise<boolean> {
 /** The reason for which a run would refuse the storage; empty if it would not. */
 async function lookAtMarker(
   storage: Storage,
-  { configured, identities, installation, isShared = false }: KnownStorages,
+  { configured, identities, installation, isShared = false, others = [] }: KnownStorages,
   signal: AbortSignal,
 ): Promise<Seen[]> {
   // Before the first backup there is no expected marker.
@@ -95,12 +98,16 @@ async function lookAtMarker(
   const marker = await readMarker(storage, signal);
   const found = new Map(marker ? [[storage.name, marker.storage_id]] : []);
   const [place] = await storage.place(signal);
+  const elsewhere = others.flatMap(({ storages }) => storages.map(({ name }) => name));
+  const has = (one: Pick<HostRecord, "storages">) => one.storages.some(({ name }) => name === storage.name);
   const about = {
     name: storage.name,
     place: isShared && storage.settings.type === "local" ? undefined : place,
     installation,
     identities,
-    configured,
+    configured: [...configured, ...elsewhere],
+    elsewhere,
+    namesakes: others.filter(has).map(({ host }) => host),
     found,
     allAnswered: false,
   };

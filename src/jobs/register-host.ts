@@ -55,9 +55,16 @@ export function hostServer({ name, host, port }: Pick<ServerConfig, "name" | "ho
  * on purpose. Code `key`: the signing key is that of another installation, and no other host would trust its backups.
  */
 export async function refuseStranger(context: Omit<Registering, "clock">): Promise<void> {
-  const { catalog, config, host } = context;
-  if (!catalog.isShared) return;
-  const others = (await catalog.hosts.all()).filter((other) => other.host !== host);
+  if (context.catalog.isShared) refuseAmong(context, await context.catalog.hosts.all());
+}
+
+/** `refuseStranger` without I/O. */
+export function refuseAmong(
+  context: Signing & Pick<Registering, "host">,
+  registered: readonly HostRecord[],
+): void {
+  const { config, host } = context;
+  const others = registered.filter((other) => other.host !== host);
   const [first] = others;
   if (first) refuseForeignKey(context, first.host);
   const own = placesOf(config).servers;

@@ -5,11 +5,12 @@ import { parseCatalogUrl } from "../../config/catalog-url.ts";
 import type { HostExport } from "../host-exports.ts";
 import type { RecoveryKitRecord } from "../recovery-kits.ts";
 import type { CatalogFacts } from "../sqlite/examine.ts";
+import { ALL_HOSTS } from "../sqlite/fleet/hosts.ts";
 import { LAST_EXPORT } from "../sqlite/host-exports.ts";
 import { unfinishedError } from "../sqlite/migration/unfinished.ts";
 import { LATEST_PROBES } from "../sqlite/proof/lock-probes.ts";
 import { LAST_KIT, SEALED_BACKUPS, type SealedRow, sealedBackups } from "../sqlite/proof/recovery-kits.ts";
-import { fromRow, LOCK_PROBES } from "../sqlite/tables.ts";
+import { fromRow, HOSTS, LOCK_PROBES } from "../sqlite/tables.ts";
 import type { StorageIdentity } from "../storages/identities.ts";
 import { refuseNewerSchema, schemaVersion, unfinishedCopy } from "./migration/migrate.ts";
 import { MIGRATIONS } from "./migration/migrations.ts";
@@ -41,6 +42,7 @@ export async function examinePostgres(url: Secret, clock: Clock): Promise<Catalo
       recoveryKit: (await rows<RecoveryKitRecord>(LAST_KIT))[0],
       sealed: (await rows<SealedRow>(SEALED_BACKUPS)).map(sealedBackups),
       probes: (await rows(LATEST_PROBES)).map((row) => fromRow(LOCK_PROBES, row)),
+      hosts: version < MIGRATIONS.length ? [] : (await rows(ALL_HOSTS)).map((row) => fromRow(HOSTS, row)),
       damage: [],
     };
   });

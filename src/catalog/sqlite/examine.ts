@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import type { HostExport } from "../host-exports.ts";
+import type { HostRecord } from "../hosts.ts";
 import type { LockProbeRecord } from "../records.ts";
 import type { RecoveryKitRecord, SealedBackups } from "../recovery-kits.ts";
 import type { StorageIdentity } from "../storages/identities.ts";
@@ -34,6 +35,8 @@ export interface CatalogFacts {
   sealed: SealedBackups[] | undefined;
   /** The newest finished probe of each storage; empty in an older version. */
   probes: LockProbeRecord[];
+  /** The registered hosts; empty in a file, and in an older version. */
+  hosts: HostRecord[];
   /** SQLite's findings of damage, at most five lines; empty if the catalog is whole. */
   damage: string[];
 }
@@ -79,6 +82,7 @@ export function examineSqlite(config: { path: string }): CatalogFacts | undefine
             .all()
             .map((row) => fromRow(LOCK_PROBES, row))
         : [],
+      hosts: [],
       damage: checked.map(({ quick_check }) => quick_check).filter((line) => line !== "ok"),
     };
   } catch (error) {

@@ -17,6 +17,8 @@ export interface MarkerFacts {
   allAnswered: boolean;
   /** The storages of this host's config, and of the other registered hosts'. */
   configured: readonly string[];
+  /** Those of the other registered hosts alone. */
+  elsewhere?: readonly string[];
   /** The other hosts whose config has a storage of this name. */
   namesakes?: readonly string[];
   /** For a place without a marker: how its objects match the catalog's records. */
@@ -66,15 +68,20 @@ function judgeMarked(facts: MarkerFacts, marker: Marker): MarkerVerdict {
 
 /** The place is known under another name. */
 function judgeRenamed(
-  { name, configured, found, allAnswered }: MarkerFacts,
+  { name, configured, elsewhere = [], found, allAnswered }: MarkerFacts,
   storageId: string,
   former: string,
   known: StorageIdentity | undefined,
 ): MarkerVerdict {
   const isFreeName = !configured.includes(former);
   const isElsewhere = found.has(former) && found.get(former) !== storageId;
-  if (!isFreeName && !isElsewhere)
-    return refused(name, `its place belongs to storage "${former}"`, "give one of the two another place");
+  if (!isFreeName && !isElsewhere) {
+    const isAnothers = elsewhere.includes(former) && !found.has(former);
+    const hint = isAnothers
+      ? `another host has this storage under the name "${former}": name it "${former}" here, too, or give it another place`
+      : "give one of the two another place";
+    return refused(name, `its place belongs to storage "${former}"`, hint);
+  }
   // Records under this name belong to another place. It must be found under another name, or the records would mix.
   const ownIsFound = known?.marked_at == null || [...found.values()].includes(known.storage_id);
   if (ownIsFound) return { verdict: "known", storageId, renamedFrom: former };

@@ -139,6 +139,7 @@ async function judge(
     found,
     allAnswered: seen.every(({ error }) => error === undefined),
     configured: [...context.config.storage.map(({ name }) => name), ...elsewhere],
+    elsewhere,
   };
   return Promise.all(
     seen.map(async ({ storage, marker, place, error }) => {

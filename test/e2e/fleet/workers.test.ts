@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { generateSigningKey } from "../../../src/sealed/signing-key.ts";
-import { type Installation, localStorage } from "../../lab/installation.ts";
+import { type Installation, localStorage, s3Storage } from "../../lab/installation.ts";
 import { eventually } from "../../lab/machine/running.ts";
 import { stopped, TwoHosts } from "../../lab/machine/two-hosts.ts";
 import { rgw, type S3Lab } from "../../lab/servers/s3.ts";
@@ -27,11 +27,16 @@ beforeAll(async () => {
 afterAll(() => hosts?.[Symbol.asyncDispose]());
 
 /** Both work on the same server every second, and on nothing else. */
-async function share(host: Installation, name: string, workers: string): Promise<void> {
+async function share(
+  host: Installation,
+  name: string,
+  workers: string,
+  storages = (directory: string) => [localStorage(`disk-${name}`, directory)],
+): Promise<void> {
   const off = ["cleanup", "verify", "repair"].map((job) => `${job} = "off"`).join("\n");
   await host.configure({
     more: `[catalog]\nurl = "${hosts.url}"\n[fleet]\nhost = "${name}"\nworkers = "${workers}"\n[schedule]\nbackup = "* * * * * *"\nretries = 0\n${off}\n[http]\nlisten = "off"`,
-    storages: (directory) => [localStorage(`disk-${name}`, directory)],
+    storages,
   });
 }
 
@@ -75,6 +80,22 @@ test("a host that alone says that a server is shared is refused, not the host th
   expect(await catalog.hosts.one("b")).toBeUndefined();
 });
 
+test("doctor reports what a run would refuse: the server and the storages of another host", async () => {
+  const { a, b } = hosts;
+  const bucket = (name: string) => s3Storage(name, s3, hosts.bucket);
+  await share(a, "a", "own", (directory) => [localStorage("disk-a", directory), bucket("shared")]);
+  await a.backUp();
+  await share(b, "b", "own", (directory) => [localStorage("disk-a", directory), bucket("shared2")]);
+  const { exitCode, stdout } = await b.run("doctor");
+  expect(exitCode).toBe(2);
+  expect(stdout).toContain('host "a" has a server "main", too: ');
+  expect(stdout).toMatch(
+    /its marker is missing.*\n.*host "a" has a storage "disk-a", too: give this one a name/,
+  );
+  expect(stdout).toMatch(/its place belongs to storage "shared"\n.*name it "shared" here, too/);
+  await share(a, "a", "own");
+});
+
 test("a host with the signing key of another installation is refused", async () => {
   const { a, b } = hosts;
   await share(b, "b", "own");
@@ -91,6 +112,8 @@ test("a host with the signing key of another installation is refused", async () 
       ),
     ]);
   }
+  const doctor = await b.run("doctor");
+  expect(doctor.stdout).toMatch(/failed .*belongs to installation .*the other hosts would not trust/);
   await writeFile(file, key);
   await using catalog = await hosts.catalog();
   expect(await catalog.countBackups({ host: "b" })).toBe(0);

@@ -5,6 +5,7 @@ import { Secret } from "../../base/secret.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { type CopyReport, copyCatalog } from "../../catalog/copy/copy.ts";
 import { type CopyPreview, previewCopy } from "../../catalog/copy/preview.ts";
+import { catalogText } from "../../catalog/open.ts";
 import { parseCatalogUrl } from "../../config/catalog-url.ts";
 import type { CatalogConfig } from "../../config/config.ts";
 import { becomeStateOwner } from "../../install/state-owner.ts";
@@ -42,40 +43,65 @@ export const command: Command = {
   ],
   positionals: { min: 1, max: 1, values: [{ words: ["copy"] }] },
   async run(invocation) {
-    const { arguments: args, output, clock, log, signal } = invocation;
-    const [action] = args.positionals;
+    const [action] = invocation.arguments.positionals;
     if (action !== "copy")
       throw new Pg321Error("usage", `catalog: unknown action "${action}"`, {
         hint: "usage: pg321 catalog copy --to URL",
       });
     const { from, to } = await placesOf(invocation);
-    const isJson = isSet(args, "json");
-    if (isSet(args, "dry-run")) {
-      const preview = await previewCopy({ from, to, clock });
-      output.print(isJson ? jsonText(previewJson(preview)) : previewText(preview, output.style));
-      return EXIT_CODES.ok;
-    }
-    const progress = progressFor(invocation);
-    const titles = { copy: "copy the catalog", compare: "compare both catalogs" } as const;
     try {
-      const report = await copyCatalog({
-        ...{ from, to, clock, log, signal, host: hostname() },
-        onProgress: (work, done, total) => progress.update(progressOf(titles[work], done, total)),
-      });
-      // Nothing is drawn over the report.
-      for (const title of Object.values(titles)) progress.end(title);
-      if (isJson) output.print(jsonText({ dry_run: false, target: null, ...report }));
-      else if (!isSet(args, "quiet"))
-        output.print(`${reportText(report, output.style)}\n\n${nextStep(report, to)}`);
-    } finally {
-      for (const title of Object.values(titles)) progress.end(title);
+      return await copy(invocation, { from, to });
+    } catch (error) {
+      throw withOptions(error, invocation, { from, to });
     }
-    return EXIT_CODES.ok;
   },
 };
 
+async function copy(invocation: Invocation, { from, to }: Ends): Promise<number> {
+  const { arguments: args, output, clock, log, signal } = invocation;
+  const isJson = isSet(args, "json");
+  if (isSet(args, "dry-run")) {
+    const preview = await previewCopy({ from, to, clock });
+    output.print(isJson ? jsonText(previewJson(preview)) : previewText(preview, output.style));
+    return EXIT_CODES.ok;
+  }
+  const progress = progressFor(invocation);
+  const titles = { copy: "copy the catalog", compare: "compare both catalogs" } as const;
+  try {
+    const report = await copyCatalog({
+      ...{ from, to, clock, log, signal, host: hostname() },
+      onProgress: (work, done, total) => progress.update(progressOf(titles[work], done, total)),
+    });
+    // Nothing is drawn over the report.
+    for (const title of Object.values(titles)) progress.end(title);
+    if (isJson) output.print(jsonText({ dry_run: false, target: null, ...report }));
+    else if (!isSet(args, "quiet"))
+      output.print(`${reportText(report, output.style)}\n\n${nextStep(report, to)}`);
+  } finally {
+    for (const title of Object.values(titles)) progress.end(title);
+  }
+  return EXIT_CODES.ok;
+}
+
+interface Ends {
+  from: CatalogConfig;
+  to: CatalogConfig;
+}
+
+/** Hints name the option that the URL came from, not the config. */
+function withOptions(error: unknown, { arguments: args }: Invocation, ends: Ends): unknown {
+  if (!(error instanceof Pg321Error) || error.hint === undefined) return error;
+  const { code, message, hint, retryable, cause } = error;
+  const option = (["to", "from"] as const).find(
+    (end) => textOption(args, end) !== undefined && message.startsWith(`catalog ${catalogText(ends[end])}: `),
+  );
+  if (option === undefined) return error;
+  const named = hint.replaceAll("catalog.url", `--${option}`);
+  return new Pg321Error(code, message, { hint: named, retryable, cause });
+}
+
 /** Both ends. Root becomes the owner of the config's state directory, otherwise of the file's directory. */
-async function placesOf(invocation: Invocation): Promise<{ from: CatalogConfig; to: CatalogConfig }> {
+async function placesOf(invocation: Invocation): Promise<Ends> {
   const [from, to] = [placeIn(invocation, "from"), placeIn(invocation, "to")];
   if (!from && !to)
     throw new Pg321Error("usage", "catalog copy: --from and --to are both missing", {
@@ -181,7 +207,11 @@ function previewText(preview: CopyPreview, style: Style): string {
 function nextStep({ daemons, to: place }: CopyReport, to: CatalogConfig): string {
   if (daemons.length > 0)
     return `warning: daemons still use the source (${daemons.join(", ")}): their later records are not in the copy. To move the catalog, stop them, remove this copy and make it again`;
+  const user = to.type === "postgres" ? parseCatalogUrl(to.url.reveal())?.user : undefined;
+  const login = user === undefined ? "" : `${encodeURIComponent(user)}@`;
   const lines =
-    to.type === "sqlite" ? `path = ${JSON.stringify(to.path)}, and no url` : `url to the new place, ${place}`;
+    to.type === "sqlite"
+      ? `path = ${JSON.stringify(to.path)}, and no url`
+      : `url to the new place, ${place.replace("://", `://${login}`)}`;
   return `next: in the config of every host, set ${lines}, under [catalog]; then restart the service: systemctl restart pg321`;
 }

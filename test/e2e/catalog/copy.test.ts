@@ -97,8 +97,12 @@ test("killed in the middle, it goes on where it was; then list, verify and resto
   expect(again.stdout).toContain(`\nsha256 ${copied.json.sha256}\n`);
   expect(again.stdout).toContain("nothing to copy: both catalogs hold the same records");
   expect(again.stdout).toContain(
-    "next: in the config of every host, set url to the new place, postgres://127.0.0.1:",
+    `next: in the config of every host, set url to the new place, postgres://${postgres.address.user}@127.0.0.1:`,
   );
+  const wrong = String(url).replace(postgres.address.password, "wrong");
+  const refused = await installation.run("catalog", "copy", "--to", wrong);
+  expect(refused.stderr).toContain("cannot find out which database it is: the server refuses the password");
+  expect(refused.stderr).toContain("correct user and password in --to, or the line in ~/.pgpass");
   for (const { stdout, stderr } of [dry, copied, again])
     expect(stdout + stderr).not.toContain(postgres.address.password);
 

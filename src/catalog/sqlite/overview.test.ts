@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
+import { boundTo } from "../fleet/fenced-catalog.ts";
 import { migrate } from "./migration/migrate.ts";
 import { MIGRATIONS } from "./migration/migrations.ts";
 import { SqliteOverview } from "./overview.ts";
@@ -117,7 +118,7 @@ test("no query reads through all of 100,000 backups with three copies each", asy
   let rows = 0;
   const recording = new Proxy(database, {
     get(target, name) {
-      if (name !== "query") return Reflect.get(target, name);
+      if (name !== "query") return boundTo(target, name);
       return (sql: string) => {
         asked.add(sql);
         const statement = target.query(sql);

@@ -210,6 +210,9 @@ test("the host itself settles, finds and fills what is its own", async () => {
 test("a catalog that one host has rebuilt keeps the other's backups, although nobody has recorded whose they are", async () => {
   const { a } = hosts;
   await sql.unsafe("drop schema pg321 cascade");
+  // As docs/recovery.md says: a host that knows the lost catalog begins no new one in its place.
+  for (const file of ["spool.db", "spool.db-wal", "spool.db-shm"])
+    await rm(join(a.directory, "state", file), { force: true });
   await a.ok("cleanup", "--adopt");
   const adopted = await sql<{ id: string; host: string | null }[]>`
     select id, host from pg321.backups where server = 'shop' order by started_at`;

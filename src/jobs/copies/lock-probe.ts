@@ -40,7 +40,7 @@ export async function probeLock(
     storage: storage.name,
     object_key: probeKey(id, now),
     by: wanted.by,
-    probed_at: now.toISOString(),
+    probed_at: (await afterLast(context, storage, now)).toISOString(),
     finished_at: null,
     refused: false,
     message: "",
@@ -65,6 +65,15 @@ export async function probeLock(
   };
   await catalog.lockProbes.update(id, change);
   return { ...probe, ...change };
+}
+
+/**
+ * The time of a probe: after that of the last one, which is the newest otherwise. A storage shows its time only to a
+ * second and the time of its answer.
+ */
+async function afterLast({ catalog }: ProbeContext, { name }: Storage, now: Date): Promise<Date> {
+  const last = (await catalog.lockProbes.latest()).find(({ storage }) => storage === name);
+  return last ? new Date(Math.max(now.getTime(), Date.parse(last.probed_at) + 1)) : now;
 }
 
 /** A storage that pg321 has not recognized yet gets no object. */

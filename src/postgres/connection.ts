@@ -4,6 +4,7 @@ import type { Options, Sql } from "postgres";
 import postgres from "postgres";
 import { Pg321Error } from "../base/errors.ts";
 import { passwordAtHome, SOCKET_DIRS } from "../base/files/passfile.ts";
+import { tlsOf } from "../base/network/libpq-tls.ts";
 import { onlyOnce, openSocket } from "../base/network/one-socket.ts";
 import { userName } from "../base/process/become-user.ts";
 import { Secret } from "../base/secret.ts";
@@ -11,7 +12,6 @@ import type { ServerConfig } from "../config/config.ts";
 import { SSL_MODES } from "../config/config.ts";
 import { URL_PARAMETERS } from "../config/server-url.ts";
 import { databaseError } from "./errors.ts";
-import { tlsOf } from "./tls.ts";
 
 type ServerAddress = Pick<
   ServerConfig,
@@ -163,7 +163,7 @@ async function optionsOf(
     user: endpoint.user,
     password: async () => (await passwordFor(endpoint, host)) ?? "",
     database: endpoint.database,
-    ssl: host.startsWith("/") ? false : await tlsOf(endpoint),
+    ssl: host.startsWith("/") ? false : await tlsOf(endpoint, { label: endpoint.label, code: "database" }),
     max: 1,
     prepare: false,
     fetch_types: false,

@@ -4,13 +4,13 @@ import postgres from "postgres";
 import { deadline, unlessAborted } from "../../base/abort.ts";
 import { systemClock } from "../../base/clock.ts";
 import { passwordAtHome } from "../../base/files/passfile.ts";
+import { tlsOf } from "../../base/network/libpq-tls.ts";
 import { coded, onlyOnce, openSocket } from "../../base/network/one-socket.ts";
 import { userName } from "../../base/process/become-user.ts";
 import type { CatalogHost, CatalogUrl } from "../../config/catalog-url.ts";
 import type { Row } from "../sqlite/tables.ts";
 import { WHEREABOUTS, type Whereabouts } from "./calls.ts";
 import { numbered, valuesOf } from "./dialect.ts";
-import { tlsOf } from "./tls.ts";
 
 /** The name of pg321's sessions in `pg_stat_activity`. */
 const APPLICATION = "pg321 catalog";
@@ -173,7 +173,7 @@ async function optionsOf(
     // The file that libpq's programs read as well.
     password: async () => password?.reveal() ?? (await passwordAtHome({ ...at, database, user })) ?? "",
     database,
-    ssl: at.host.startsWith("/") ? false : await tlsOf(url, label),
+    ssl: at.host.startsWith("/") ? false : await tlsOf(url, { label, code: "storage" }),
     max: 1,
     // A statement that is prepared by name belongs to one session, and PgBouncer gives out another each time.
     prepare: false,

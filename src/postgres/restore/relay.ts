@@ -9,11 +9,11 @@ import { connect as connectTls } from "node:tls";
 import { deadline } from "../../base/abort.ts";
 import { systemClock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
+import { tlsOf } from "../../base/network/libpq-tls.ts";
 import { openSocket } from "../../base/network/one-socket.ts";
 import { Secret } from "../../base/secret.ts";
 import type { Endpoint } from "../connection.ts";
 import { hostOf, passwordFor } from "../connection.ts";
-import { tlsOf } from "../tls.ts";
 
 /**
  * Connects a pg_restore of 17 or newer to a server older than 17, which does not know the `SET transaction_timeout
@@ -104,7 +104,9 @@ const ENCRYPTION_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
 /** Opens a connection to the server for a session, encrypted as the endpoint requires. */
 async function openSession(endpoint: Endpoint, host: string): Promise<Socket> {
-  const encryption = host.startsWith("/") ? false : await tlsOf(endpoint);
+  const encryption = host.startsWith("/")
+    ? false
+    : await tlsOf(endpoint, { label: endpoint.label, code: "database" });
   const socket = await openSocket({ host, port: endpoint.port }, endpoint.connect_timeout_ms);
   if (!encryption) return socket;
   using time = deadline({ clock: systemClock, durationMs: endpoint.connect_timeout_ms });

@@ -25,7 +25,7 @@ import { PostgresScratchDatabases } from "./proof/scratch-databases.ts";
 import { PostgresIdentities } from "./storages/identities.ts";
 import { PostgresListings } from "./storages/listings.ts";
 import type { Do } from "./transactions.ts";
-import { PostgresUsage } from "./usage.ts";
+import { postgresUsage } from "./usage.ts";
 import { PostgresVerification } from "./verification.ts";
 
 /** The parts of the catalog that are interfaces of their own. */
@@ -57,7 +57,7 @@ export class PostgresParts {
     this.recoveryKits = new PostgresRecoveryKits(transact);
     this.restoreTests = new PostgresRestoreTests(transact);
     this.ruleMarks = new PostgresRuleMarks(transact);
-    this.usage = new PostgresUsage(transact);
+    this.usage = postgresUsage(transact);
     this.verification = new PostgresVerification(transact);
     this.scratchDatabases = new PostgresScratchDatabases(transact);
   }

@@ -26,7 +26,7 @@ import { SqliteRuleMarks } from "./proof/rule-marks.ts";
 import { SqliteScratchDatabases } from "./proof/scratch-databases.ts";
 import { SqliteIdentities } from "./storages/identities.ts";
 import { SqliteListings } from "./storages/listings.ts";
-import { SqliteUsage } from "./usage.ts";
+import { sqliteUsage } from "./usage.ts";
 import { SqliteVerification } from "./verification.ts";
 
 /** The parts of the catalog that are interfaces of their own. */
@@ -58,7 +58,7 @@ export class SqliteParts {
     this.recoveryKits = new SqliteRecoveryKits(database, whileFree);
     this.restoreTests = new SqliteRestoreTests(database, whileFree);
     this.ruleMarks = new SqliteRuleMarks(database, whileFree);
-    this.usage = new SqliteUsage(database, whileFree);
+    this.usage = sqliteUsage(database, whileFree);
     this.verification = new SqliteVerification(database, whileFree);
     this.scratchDatabases = new SqliteScratchDatabases(database, whileFree);
   }

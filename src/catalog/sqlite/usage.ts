@@ -41,21 +41,34 @@ const monthEnds = (where: string) => `WITH
     FROM latest LEFT JOIN stored_months ON stored_months.rowid = latest.record)`;
 const MONTHS = `SELECT month, storage, sum(copies) AS copies, sum(bytes) AS bytes FROM ends
   GROUP BY month, storage ORDER BY month, storage`;
-const GROWTH = `SELECT server, database, storage, sum(iif(month = $last, bytes, -bytes)) AS bytes FROM ends
-  GROUP BY server, database, storage ORDER BY server, database, storage`;
+const GROWTH = `SELECT server, database, storage, sum(CASE WHEN month = $last THEN bytes ELSE -bytes END) AS bytes
+  FROM ends GROUP BY server, database, storage ORDER BY server, database, storage`;
 
-export class SqliteUsage implements Usage {
-  readonly #database: Database;
-  readonly #do: Do;
+/** What one database says in its own words. */
+interface UsageStatements {
+  /** Columns of `StoredBytes` of all places, by `$until`; ends before WHERE. */
+  stored: string;
+  /** A WITH clause of `ends`, as `monthEnds` of SQLite. */
+  monthEnds: (where: string) => string;
+}
 
-  constructor(database: Database, whileBusy: Do) {
-    this.#database = database;
-    this.#do = whileBusy;
+type Read = <R>(sql: string, values: Row) => Promise<R[]>;
+
+export const SUMMING = "sum up what is stored";
+
+/** The sums that both kinds of catalog keep. */
+export class RecordedUsage implements Usage {
+  readonly #statements: UsageStatements;
+  readonly #read: Read;
+
+  constructor(statements: UsageStatements, read: Read) {
+    this.#statements = statements;
+    this.#read = read;
   }
 
   stored(filter: UsageFilter, now: Date): Promise<StoredBytes[]> {
     const { where, values } = equalTo({ ...filter });
-    const sql = `${STORED} ${whereAll(where)} ORDER BY ${LARGEST_FIRST}`;
+    const sql = `${this.#statements.stored} ${whereAll(where)} ORDER BY ${LARGEST_FIRST}`;
     return this.#read<StoredBytes>(sql, { ...values, until: believedUntil(now).toISOString() });
   }
 
@@ -91,18 +104,17 @@ export class SqliteUsage implements Usage {
 
   #months<R>(sql: string, filter: UsageFilter, of: readonly string[], more: Row): Promise<R[]> {
     const { where, values } = equalTo({ ...filter });
-    return this.#read<R>(`${monthEnds(whereAll(where))} ${sql}`, {
+    return this.#read<R>(`${this.#statements.monthEnds(whereAll(where))} ${sql}`, {
       ...{ ...values, ...more },
       months: JSON.stringify(of),
     });
   }
+}
 
-  #read<R>(sql: string, values: Row): Promise<R[]> {
-    return this.#do(
-      "sum up what is stored",
-      () => this.#database.query<Row, Row>(sql).all(values) as unknown as R[],
-    );
-  }
+export function sqliteUsage(database: Database, whileBusy: Do): Usage {
+  return new RecordedUsage({ stored: STORED, monthEnds }, <R>(sql: string, values: Row) =>
+    whileBusy(SUMMING, () => database.query<Row, Row>(sql).all(values) as unknown as R[]),
+  );
 }
 
 /** The month so many before that of `now`: `2026-11`. */

@@ -12,6 +12,7 @@ export async function lookAtFleet(
   { hosts, installation }: Pick<CatalogFacts, "hosts" | "installation">,
 ): Promise<Seen[]> {
   if (installation === undefined) return [];
+  // Keys that cannot be read are another finding of doctor's.
   const { signingKey } = await loadKeys(config.encryption).catch(() => ({ signingKey: undefined }));
   try {
     refuseAmong({ config, host: config.fleet.host, installation, keys: { signingKey } }, hosts);

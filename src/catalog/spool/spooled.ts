@@ -1,4 +1,4 @@
-import type { Pg321Error } from "../../base/errors.ts";
+import { messageOf, type Pg321Error } from "../../base/errors.ts";
 import type { AlertChange, AlertScope, Catalog } from "../catalog.ts";
 import { PostgresCatalog } from "../postgres/postgres.ts";
 import type { CopyRecord, LeaseHolder } from "../records.ts";
@@ -116,7 +116,7 @@ export class Spooled {
 
   /** Makes a change in the knowledge of this host too. It may be about a record that the host does not keep. */
   async #remember(call: Call, result: unknown): Promise<unknown> {
-    const { file } = this.#tools;
+    const { file, log } = this.#tools;
     const [first, second] = call.args;
     const carried = () => file.carried(String(first), String(second));
     // The catalog's answer about a lease counts, unless the lease outlived an outage.
@@ -143,7 +143,12 @@ export class Spooled {
       }
       await invoke(file.catalog, withFence(call, undefined));
     };
-    await file.inTransaction("store what is known", work).catch(() => {});
+    await file.inTransaction("store what is known", work).catch((error: unknown) => {
+      log?.debug("this host's spool lacks a change of the catalog", {
+        method: call.method,
+        error: messageOf(error),
+      });
+    });
     return result;
   }
 

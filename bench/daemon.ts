@@ -9,10 +9,8 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Subprocess } from "bun";
 import { build, EXECUTABLE } from "../scripts/build.ts";
-import { Installation, localStorage, s3Storage } from "../test/lab/installation.ts";
 import { freePort } from "../test/lab/servers/free-port.ts";
-import { connectTo, startPostgres } from "../test/lab/servers/postgres.ts";
-import { startRgw } from "../test/lab/servers/s3.ts";
+import { smallInstallation } from "./small-installation.ts";
 
 const { values } = parseArgs({
   options: {
@@ -35,22 +33,9 @@ const MIB = 2 ** 20;
 const REST = { backup: "off", cleanup: "off", verify: "off", repair: "off" };
 
 await build(EXECUTABLE);
-await using postgres = await startPostgres();
-await using s3 = await startRgw();
-const admin = connectTo(postgres.address, "postgres");
-await admin`create database small`;
-await admin.end();
-const sql = connectTo(postgres.address, "small");
-await sql`create table t as select i, md5(i::text) from generate_series(1, 2000) i`;
-await sql.end();
-const bucket = await s3.makeBucket();
 const port = await freePort();
-await using installation = await Installation.make({
-  postgres: postgres.address,
-  databases: ["small"],
-  storages: (directory) => [localStorage("disk", directory), s3Storage("bucket", s3, bucket)],
-  more: tables(REST),
-});
+await using small = await smallInstallation(tables(REST));
+const { installation } = small;
 
 const starts: number[] = [];
 for (let count = 0; count < STARTS; count++) {

@@ -8,10 +8,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build, EXECUTABLE } from "../scripts/build.ts";
-import { Installation, localStorage, s3Storage } from "../test/lab/installation.ts";
-import { connectTo, startPostgres } from "../test/lab/servers/postgres.ts";
-import { startRgw } from "../test/lab/servers/s3.ts";
 import { residentMib } from "./measure.ts";
+import { smallInstallation } from "./small-installation.ts";
 
 const { values } = parseArgs({
   options: {
@@ -34,20 +32,8 @@ const PATHS = ["/metrics", "/status", "/"];
 const OFF = { backup: "off", cleanup: "off", verify: "off", repair: "off" };
 
 await build(EXECUTABLE);
-await using postgres = await startPostgres();
-await using s3 = await startRgw();
-const admin = connectTo(postgres.address, "postgres");
-await admin`create database small`;
-await admin.end();
-const sql = connectTo(postgres.address, "small");
-await sql`create table t as select i, md5(i::text) from generate_series(1, 2000) i`;
-await sql.end();
-const bucket = await s3.makeBucket();
-await using installation = await Installation.make({
-  postgres: postgres.address,
-  databases: ["small"],
-  storages: (directory) => [localStorage("disk", directory), s3Storage("bucket", s3, bucket)],
-});
+await using small = await smallInstallation();
+const { installation } = small;
 const socket = join(installation.directory, "http.sock");
 await schedule(OFF);
 const daemon = Bun.spawn([EXECUTABLE, "run", "--log-level", "error"], {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
 import { rfc3339, systemClock } from "./clock.ts";
@@ -27,6 +28,13 @@ test("a sleep of several months does not end at once", async () => {
   expect(isOver).toBe(false);
   abort.abort(new Error("wake up"));
   await expect(sleeping).rejects.toThrow("wake up");
+});
+
+test("a sleep until a time that has passed prints no warning among a command's output", async () => {
+  const script = `import { systemClock } from ${JSON.stringify(join(import.meta.dir, "clock.ts"))}; await systemClock.sleep(-0.5);`;
+  const child = Bun.spawn([process.execPath, "-e", script], { stderr: "pipe" });
+  expect(await child.stderr.text()).toBe("");
+  expect(await child.exited).toBe(0);
 });
 
 test("times are shown in UTC with whole seconds", () => {

@@ -4,7 +4,7 @@ export interface Clock {
   now(): Date;
   /** A time that never goes back, in milliseconds; for durations and deadlines. */
   monotonicMs(): number;
-  /** Resolves after `delayMs`, or rejects with the signal's reason. */
+  /** Resolves after `delayMs` (at once if that is negative), or rejects with the signal's reason. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -15,8 +15,9 @@ export const systemClock: Clock = {
   now: () => new Date(),
   monotonicMs: () => performance.now(),
   async sleep(delayMs, signal) {
+    // The time may have passed since the delay was reckoned, and for a negative one the runtime prints a warning.
+    let leftMs = Math.max(0, delayMs);
     // A monthly schedule waits longer than one timer can.
-    let leftMs = delayMs;
     for (; leftMs > TIMER_MS_MAX; leftMs -= TIMER_MS_MAX) await timer(TIMER_MS_MAX, signal);
     await timer(leftMs, signal);
   },

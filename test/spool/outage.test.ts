@@ -1,8 +1,12 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
+import { MINUTE_MS } from "../../src/base/limits.ts";
+import type { AlertRecord } from "../../src/catalog/records.ts";
 import { NOT_READ, READ } from "../../src/catalog/spool/knowledge.ts";
-import { isUnreachable, useSpools } from "../lab/servers/use-spools.ts";
-import { backupRecord, copyRecord, ELSEWHERE } from "../suites/catalog/records.ts";
+import { eventually } from "../lab/machine/running.ts";
+import { isUnreachable, type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
+import { hostRecord } from "../suites/catalog/hosts.ts";
+import { alertRecord, backupRecord, copyRecord, ELSEWHERE } from "../suites/catalog/records.ts";
 
 /** What a host does while its catalog is unreachable, and when it is back. */
 
@@ -69,7 +73,9 @@ test("a host starts while its catalog is unreachable, if it has used it before, 
   await expect(fresh).rejects.toMatchObject({ code: "storage" });
   spools.relay.pass();
   await using catalog = await spools.open(place);
-  expect(catalog.spool?.status()).toEqual({ unreachable_since: null, reason: null, waiting: 0 });
+  expect(catalog.spool?.status()).toEqual({
+    ...{ unreachable_since: null, reason: null, waiting: 0, known_at: null },
+  });
   await using other = await spools.openDirectly(place);
   expect(await other.backup(backup.id)).toEqual(backup);
 });
@@ -137,6 +143,54 @@ test("records of one installation are not delivered to another", async () => {
   });
   await using catalog = await spools.open(place);
   expect(await catalog.countBackups({})).toBe(1);
+});
+
+/** Until the file of the spool has such a row. */
+const untilKnown = ({ path }: SpoolPlace, sql: string) =>
+  eventually(async () => {
+    using file = new Database(path, { readonly: true });
+    return file.query(sql).get() !== null;
+  });
+
+test("a host knows the others and the open alerts as of its last minute", async () => {
+  const place = await spools.newPlace();
+  await using catalog = await spools.open(place);
+  await using other = await spools.openDirectly(place);
+  const alert = (key: string) => alertRecord({ key });
+  const [solved, acknowledged] = [alert("solved"), alert("acknowledged")];
+  const change = (one: AlertRecord) => other.changeAlert(one.key, () => ({ alert: one, deliveries: [] }));
+  await change(solved);
+  await change(acknowledged);
+  const known = async () => ({
+    hosts: (await catalog.hosts.all()).map(({ host, version }) => `${host} ${version}`),
+    alerts: (await catalog.alerts({ open: true })).map(({ key, acknowledged_at }) => [key, acknowledged_at]),
+  });
+  // What it has known as a whole is as old as its start.
+  await other.hosts.put(hostRecord({ host: "here" }));
+  await other.hosts.put(hostRecord({ host: "web2" }));
+  spools.ahead(MINUTE_MS);
+  await catalog.hosts.put(hostRecord({ host: "here" }));
+  await untilKnown(place, "SELECT 1 FROM hosts WHERE host = 'web2'");
+
+  await other.hosts.put(hostRecord({ host: "web2", version: "2.0.0" }));
+  await other.hosts.put(hostRecord({ host: "web3" }));
+  const at = new Date().toISOString();
+  await change({ ...solved, resolved_at: at });
+  await change({ ...acknowledged, acknowledged_at: at });
+  await change(alert("new"));
+  const before = await known();
+  spools.ahead(MINUTE_MS);
+  await catalog.hosts.put(hostRecord({ host: "here" }));
+  await untilKnown(place, "SELECT 1 FROM hosts WHERE host = 'web3'");
+  spools.relay.cut();
+  expect(await known()).toEqual(before);
+  expect(before.hosts).toEqual(["here 1.2.3", "web2 2.0.0", "web3 1.2.3"]);
+  expect(before.alerts.map(([key]) => key).toSorted()).toEqual(["acknowledged", "new"]);
+  const { unreachable_since, known_at } = catalog.spool?.status() ?? {};
+  expect(Date.parse(String(unreachable_since)) - Date.parse(String(known_at))).toBeLessThan(MINUTE_MS);
+  spools.relay.pass();
+  await spools.untilBack(catalog);
+  expect(catalog.spool?.status().known_at).toBeNull();
 });
 
 test("of every table it is decided whether a host remembers it", async () => {

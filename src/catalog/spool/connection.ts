@@ -1,6 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import { HOUR_MS, MINUTE_MS } from "../../base/limits.ts";
+import { HEARTBEAT_MS, HOUR_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { REMOVE_OLD_CALLS } from "../postgres/calls.ts";
 import { migrate, schemaVersion } from "../postgres/migration/migrate.ts";
@@ -8,7 +8,7 @@ import { PostgresCatalog } from "../postgres/postgres.ts";
 import type { Transactions } from "../postgres/transactions.ts";
 import { type DeliveryTools, deliver, noticeOlderState } from "./deliver.ts";
 import type { SpoolFile } from "./file.ts";
-import { learn, type Own } from "./knowledge.ts";
+import { learn, learnFleet, type Own } from "./knowledge.ts";
 import { carryLeases } from "./leases.ts";
 import type { SpoolStatus } from "./status.ts";
 import { CatalogUnreachableError, isOutage } from "./unreachable.ts";
@@ -17,6 +17,8 @@ import { CatalogUnreachableError, isOutage } from "./unreachable.ts";
 const RETRY_MS = 5_000;
 /** How often the whole knowledge is read again, for what other hosts have changed. */
 const KNOWN_MS = HOUR_MS;
+/** How often only the hosts and the open alerts are. */
+const FLEET_KNOWN_MS = HEARTBEAT_MS;
 
 export interface ConnectionTools {
   file: SpoolFile;
@@ -43,9 +45,11 @@ export class Connection {
   }
 
   status(): SpoolStatus {
+    const isOut = this.#since !== undefined;
     return {
       unreachable_since: this.#since ?? null,
-      reason: this.#since === undefined ? null : this.#reason,
+      reason: isOut ? this.#reason : null,
+      known_at: isOut ? (this.#tools.file.fleetKnownAt() ?? null) : null,
       waiting: this.#tools.file.waiting(),
     };
   }
@@ -192,10 +196,10 @@ export class Connection {
 
   /** Meanwhile calls go on. */
   #learnAgain(): void {
-    const { clock } = this.#tools;
-    if (this.#learning || !this.#isOld() || clock.monotonicMs() - this.#learnedAtMs < MINUTE_MS) return;
+    const { clock, file, transactions } = this.#tools;
+    if (this.#learning || clock.monotonicMs() - this.#learnedAtMs < FLEET_KNOWN_MS) return;
     this.#learnedAtMs = clock.monotonicMs();
-    this.#learning = this.#learn()
+    this.#learning = (this.#isOld() ? this.#learn() : learnFleet(file, transactions, clock))
       .catch((error) => {
         this.#tools.log?.warning("the last knowledge of this host could not be renewed", {
           error: messageOf(error),

@@ -32,6 +32,10 @@ const TABLES = `
     error TEXT NOT NULL,
     at TEXT NOT NULL
   ) STRICT;
+  CREATE TABLE IF NOT EXISTS fleet_knowledge (
+    single INTEGER PRIMARY KEY CHECK (single = 1),
+    known_at TEXT NOT NULL
+  ) STRICT;
   CREATE TABLE IF NOT EXISTS carried_leases (
     name TEXT NOT NULL,
     run_id TEXT NOT NULL,
@@ -197,6 +201,12 @@ export class SpoolFile implements AsyncDisposable {
   /** When the knowledge was last brought up to date as a whole; undefined if it never was. */
   knownAt(): string | undefined {
     return this.#row<{ known_at: string | null }>("SELECT known_at FROM spool")?.known_at ?? undefined;
+  }
+
+  /** When the hosts and open alerts were last read; undefined if they never were. */
+  fleetKnownAt(): string | undefined {
+    const row = this.#row<{ known_at: string }>("SELECT known_at FROM fleet_knowledge");
+    return row?.known_at ?? this.knownAt();
   }
 
   /** Where the knowledge comes from; undefined if there is none. */

@@ -68,6 +68,10 @@ export const NOT_READ: readonly string[] = [
 const EMPTIED = ["deliveries", "copies"];
 /** Leases that outlived an outage are kept, whoever has them in the catalog: the runs behind them go on. */
 const CARRIED = "SELECT leases.* FROM leases JOIN carried_leases USING (name, run_id)";
+/** Those that are open, and those that were when they were last read. */
+const OPEN_ALERTS = `SELECT * FROM alerts
+  WHERE resolved_at IS NULL OR id IN (SELECT value FROM json_each($open))`;
+const FLEET_KNOWN_AT = "INSERT OR REPLACE INTO fleet_knowledge VALUES (1, ?)";
 
 /** Whose records a host keeps. */
 export interface Own {
@@ -100,7 +104,30 @@ export async function learn(
     for (const table of EMPTIED) database.run(`DELETE FROM ${table}`);
     for (const [table, rows] of read) replace(database, table, rows);
     insert(database, "leases", carried);
-    database.run("UPDATE spool SET known_at = ?, place = ?", [clock.now().toISOString(), transactions.label]);
+    const at = clock.now().toISOString();
+    database.run("UPDATE spool SET known_at = ?, place = ?", [at, transactions.label]);
+    database.run(FLEET_KNOWN_AT, [at]);
+  });
+}
+
+/** Reads only the hosts and the open alerts, so that an outage shows them as of its beginning. */
+export async function learnFleet(
+  file: SpoolFile,
+  transactions: Pick<Transactions, "do">,
+  clock: Clock,
+): Promise<void> {
+  await file.inTransaction("store the hosts and alerts", async (database) => {
+    if (!file.isEmpty()) return;
+    const open = database.query<{ id: string }, []>("SELECT id FROM alerts WHERE resolved_at IS NULL").all();
+    const values = { open: JSON.stringify(open.map(({ id }) => id)) };
+    const read = await transactions.do("read the hosts and alerts", async ({ rows }) => ({
+      at: clock.now().toISOString(),
+      hosts: await rows<Row>("SELECT * FROM hosts", {}),
+      alerts: await rows<Row>(OPEN_ALERTS, values),
+    }));
+    replace(database, "hosts", read.hosts);
+    insert(database, "alerts", read.alerts);
+    database.run(FLEET_KNOWN_AT, [read.at]);
   });
 }
 

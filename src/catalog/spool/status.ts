@@ -4,6 +4,8 @@ export interface SpoolStatus {
   unreachable_since: string | null;
   /** Why it is; null while it is reachable. */
   reason: string | null;
+  /** When this host last read the other hosts and the open alerts; null while it is reachable. */
+  known_at: string | null;
   /** Changes that wait in the spool until they can be delivered. */
   waiting: number;
 }

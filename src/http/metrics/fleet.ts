@@ -1,6 +1,7 @@
 import { FLEET_SERIES_HOSTS_MAX } from "../../base/limits.ts";
 import { ALERT_LEVELS } from "../../config/config.ts";
 import type { FleetHost, FleetHostState, FleetReport } from "../../status/fleet/report.ts";
+import { presentDatabases } from "../../status/fleet/verdict.ts";
 import { MetricSheet } from "./sheet.ts";
 import { unixTime } from "./units.ts";
 
@@ -18,6 +19,7 @@ export async function renderFleetMetrics(report: FleetReport): Promise<string> {
     sheet.set("pg321_fleet_databases", { state }, databases.filter((one) => one.state === state).length);
   for (const level of ALERT_LEVELS)
     sheet.set("pg321_fleet_alerts_open", { level }, alerts.filter((alert) => alert.level === level).length);
+  sheet.set("pg321_fleet_known_timestamp_seconds", {}, unixTime(report.catalog.known_at ?? report.now));
   const rank = ({ state }: FleetHost) => HOST_STATES.indexOf(state);
   const shown = hosts.toSorted((a, b) => rank(a) - rank(b)).slice(0, FLEET_SERIES_HOSTS_MAX);
   sheet.set("pg321_fleet_hosts_left_out", {}, hosts.length - shown.length);
@@ -30,6 +32,8 @@ function setHost(sheet: MetricSheet, one: FleetHost): void {
   if (version !== null) sheet.set("pg321_fleet_host_info", { host, version }, 1);
   sheet.setState("pg321_fleet_host_state", { host }, "state", HOST_STATES, one.state);
   sheet.set("pg321_fleet_host_heartbeat_timestamp_seconds", { host }, unixTime(one.heartbeat_at));
+  // Of another host they are not known while the catalog is unreachable.
+  if (one.as_of !== null && presentDatabases(one) === 0) return;
   for (const state of DATABASE_STATES)
     sheet.set("pg321_fleet_host_databases", { host, state }, one.databases[state]);
   sheet.set("pg321_fleet_host_oldest_success_timestamp_seconds", { host }, unixTime(one.oldest_success_at));

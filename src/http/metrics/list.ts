@@ -293,6 +293,10 @@ export const FLEET_METRICS = {
   pg321_fleet_hosts: gauge("Hosts of the fleet, by the state of their daemon.", ["state"]),
   pg321_fleet_databases: gauge("Databases of all hosts, by the state of their backups.", ["state"]),
   pg321_fleet_alerts_open: gauge("Open alerts of all hosts, including acknowledged ones.", ["level"]),
+  pg321_fleet_known_timestamp_seconds: gauge(
+    "When the other hosts and the alerts were read from the catalog: some time ago while it is unreachable.",
+    [],
+  ),
   pg321_fleet_hosts_left_out: gauge(
     "Hosts whose series are omitted from this scrape because there are too many.",
     [],

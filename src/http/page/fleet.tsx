@@ -64,7 +64,7 @@ function byRank<T extends { state: string }>(all: readonly T[], rank: readonly s
 }
 
 const HostRow = ({ host, page }: { host: FleetHost; page: Page }) => {
-  const { state, heartbeat_at, version, problems, servers, oldest_success_at, marks } = host;
+  const { state, as_of, heartbeat_at, version, problems, servers, oldest_success_at } = host;
   const tone = state === "up" && problems.length > 0 ? "bad" : HOST_TONES[state];
   return (
     <li class={`edge ${tone}`}>
@@ -74,6 +74,11 @@ const HostRow = ({ host, page }: { host: FleetHost; page: Page }) => {
         </b>
         <State tone={tone}>{state === "never" ? "no daemon" : state}</State>
         <span class="muted">
+          {as_of !== null && (
+            <>
+              as of <Moment at={as_of} page={page} /> ·{" "}
+            </>
+          )}
           {heartbeat_at !== null && (
             <>
               last seen <Moment at={heartbeat_at} page={page} /> ·{" "}
@@ -89,9 +94,9 @@ const HostRow = ({ host, page }: { host: FleetHost; page: Page }) => {
       <dl class="facts">
         <Fact name="Databases">{statesText(host)}</Fact>
         <Fact name="Oldest good backup">
-          <MomentOr at={oldest_success_at} page={page} none="none" />
+          <MomentOr at={oldest_success_at} page={page} none={none(host)} />
         </Fact>
-        <Fact name="Marks">{marksText(marks)}</Fact>
+        <Fact name="Marks">{marksText(host)}</Fact>
         <Fact name="Last runs">
           <LastRuns host={host} />
         </Fact>
@@ -163,16 +168,20 @@ function statesText(host: FleetHost): string {
     const count = host.databases[state as FleetDatabase["state"]];
     return count === 0 ? [] : [`${count} ${state}`];
   });
-  return presentDatabases(host) + host.databases.gone === 0 ? "none" : counts.join(", ");
+  return presentDatabases(host) + host.databases.gone === 0 ? none(host) : counts.join(", ");
 }
 
-function marksText({ held, lost, not_set_up }: FleetHost["marks"]): string {
+/** While the catalog is unreachable, a host remembers only its own databases. */
+const none = ({ as_of }: FleetHost) => (as_of === null ? "none" : "not known");
+
+function marksText(host: FleetHost): string {
+  const { held, lost, not_set_up } = host.marks;
   const parts = [
     ...(lost > 0 ? [`${lost} lost`] : []),
     ...(held > 0 ? [`${held} held`] : []),
     ...(not_set_up > 0 ? [`${not_set_up} not set up`] : []),
   ];
-  return parts.length === 0 ? "none" : parts.join(", ");
+  return parts.length === 0 ? none(host) : parts.join(", ");
 }
 
 function nextAt({ next_runs }: FleetHost): string | null {

@@ -90,6 +90,7 @@ test("hosts have the state of their daemon, their databases with marks, and thei
     at: expect.stringContaining("catalog.db"),
     is_shared: false,
     unreachable_since: null,
+    known_at: null,
   });
   const none = { good: 0, partial: 0, failing: 0, stale: 0, never: 0, gone: 0 };
   expect(report.hosts).toMatchObject([
@@ -226,7 +227,8 @@ test("the tables fit into 80 columns, whatever the names", async () => {
 test("while the catalog is unreachable, the hosts are shown as they were then", async () => {
   await using here = await fixture();
   await threeHosts(here);
-  const status = () => ({ unreachable_since: at("09:04"), reason: "no answer", waiting: 3 });
+  const outage = { unreachable_since: at("09:04"), known_at: at("09:03"), reason: "no answer", waiting: 3 };
+  const status = () => outage;
   const catalog = new Proxy(here.catalog, {
     get: (target, name) => (name === "spool" ? { status } : boundTo(target, name)),
   });
@@ -235,8 +237,13 @@ test("while the catalog is unreachable, the hosts are shown as they were then", 
     ...["web1 up", "web2 up", "web3 stopped"],
   ]);
   expect(fleetVerdict(report).sentence).toStartWith(
-    `The catalog is unreachable since ${at("09:04")}: this is what was known then, and `,
+    `The catalog is unreachable since ${at("09:04")}: other hosts are shown as of ${at("09:03")}, and `,
   );
+  expect(report.hosts.map(({ as_of }) => as_of)).toEqual([null, at("09:03"), at("09:03")]);
+  const text = fleetText(report);
+  expect(text).toMatch(/^web1 +up, seen /m);
+  expect(text).toMatch(/^web2 +up as of 2026-11-23 09:03:00 /m);
+  expect(text).toMatch(/^web3 +stopped as of 2026-11-23 09:03:00 /m);
 });
 
 test("with hundreds of hosts the text has those with a problem, and counts the others", () => {

@@ -15,9 +15,8 @@ export async function fleetReport(source: FleetSource): Promise<FleetReport> {
   const { config, clock, host, installation } = source;
   const catalog = source.catalog.whole ?? source.catalog;
   const now = clock.now();
-  const { unreachable_since = null } = catalog.spool?.status() ?? {};
-  // What this host remembers of the others is as old as the outage.
-  const leaseNow = unreachable_since === null ? await catalog.leaseTime(clock) : new Date(unreachable_since);
+  const { unreachable_since = null, known_at = null } = catalog.spool?.status() ?? {};
+  const leaseNow = await catalog.leaseTime(clock);
   const hosts = await catalog.hosts.all();
   const runs = Map.groupBy(await catalog.hosts.lastRuns(), (run) => run.host);
   const databases = await fleetDatabases(catalog, hosts, now);
@@ -35,11 +34,13 @@ export async function fleetReport(source: FleetSource): Promise<FleetReport> {
     installation,
     now: now.toISOString(),
     timezone: config.timezone,
-    catalog: { at: catalogText(config.catalog), is_shared: catalog.isShared, unreachable_since },
+    catalog: { at: catalogText(config.catalog), is_shared: catalog.isShared, unreachable_since, known_at },
     hosts: [...names].sort().map((name) => {
       const record = hosts.find((one) => one.host === name);
       const silentMs = config.fleet.silent_after_ms;
-      const facts = { runs: runs.get(name) ?? [], databases: ofHost.get(name) ?? [], leaseNow, silentMs };
+      const as_of = name === host ? null : known_at;
+      const of = { runs: runs.get(name) ?? [], databases: ofHost.get(name) ?? [] };
+      const facts = { ...of, as_of, leaseNow: as_of === null ? leaseNow : new Date(as_of), silentMs };
       return { ...recordedHost(name, record, facts), ...hostSums(facts.databases) };
     }),
     databases,
@@ -50,6 +51,8 @@ export async function fleetReport(source: FleetSource): Promise<FleetReport> {
 interface HostFacts {
   runs: readonly RunRecord[];
   databases: readonly FleetDatabase[];
+  as_of: string | null;
+  /** At that time. */
   leaseNow: Date;
   silentMs: number;
 }
@@ -57,7 +60,7 @@ interface HostFacts {
 function recordedHost(
   host: string,
   record: HostRecord | undefined,
-  { runs, leaseNow, silentMs }: HostFacts,
+  { runs, as_of, leaseNow, silentMs }: HostFacts,
 ): Omit<FleetHost, keyof ReturnType<typeof hostSums>> {
   const last_runs = runs.map(lastRun);
   if (!record || record.pid === WITHOUT_DAEMON) {
@@ -70,7 +73,7 @@ function recordedHost(
     };
     const { servers = [], storages = [] } = record ?? {};
     const none = { stopped_at: null, problems: [], next_runs: [] };
-    return { host, state: "never", ...unknown, ...none, servers, storages, last_runs };
+    return { host, state: "never", as_of, ...unknown, ...none, servers, storages, last_runs };
   }
   const { version, pid, started_at, heartbeat_at, stopped_at, problems, servers, storages, next_runs } =
     record;
@@ -78,6 +81,7 @@ function recordedHost(
     ...{
       host,
       state: hostState(record, { now: leaseNow, silentMs }),
+      as_of,
       version,
       pid,
       started_at,

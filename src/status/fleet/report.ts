@@ -25,6 +25,8 @@ export interface FleetReport {
     is_shared: boolean;
     /** Since when this host has not reached it: the report is of what it knew then. Null: it reaches it. */
     unreachable_since: string | null;
+    /** When it last read the other hosts and the open alerts, while it does not reach the catalog; null: now. */
+    known_at: string | null;
   };
   /** In order of their names. */
   hosts: FleetHost[];
@@ -43,6 +45,8 @@ export type FleetHostState = HostState | "never";
 export interface FleetHost {
   host: string;
   state: FleetHostState;
+  /** When this was known, of another host while the catalog is unreachable; null: now. */
+  as_of: string | null;
   version: string | null;
   pid: number | null;
   started_at: string | null;

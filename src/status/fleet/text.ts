@@ -68,8 +68,9 @@ function hostTable({ hosts, now }: FleetReport, style: Style): string {
   return withRest(text, sorted.length - shown.length, "more host");
 }
 
-function daemonText({ state, heartbeat_age_ms }: FleetHost, style: Style): string {
+function daemonText({ state, heartbeat_age_ms, as_of }: FleetHost, style: Style): string {
   const age = durationText(heartbeat_age_ms);
+  if (as_of !== null) return `${state === "never" ? "no daemon" : state} as of ${wallTime(as_of, style)}`;
   if (state === "up") return `${style.good("up")}, seen ${age} ago`;
   if (state === "silent") return `${style.bad("silent")} for ${age}`;
   return state === "stopped" ? `${style.warn("stopped")} ${age} ago` : style.dim("no daemon");

@@ -50,9 +50,10 @@ function sentenceOf({ hosts, databases }: FleetReport, problems: readonly Proble
   return `${head}; ${plural(present.length - waiting, "database has", "databases have")} a recent good backup${rest}.`;
 }
 
-function catalogProblems({ catalog: { unreachable_since: since } }: FleetReport): Problem[] {
+function catalogProblems({ catalog: { unreachable_since: since, known_at } }: FleetReport): Problem[] {
   if (since === null) return [];
-  return [{ level: "bad", text: `the catalog is unreachable since ${since}: this is what was known then` }];
+  const text = `the catalog is unreachable since ${since}: other hosts are shown as of ${known_at ?? since}`;
+  return [{ level: "bad", text }];
 }
 
 function hostProblems({ hosts }: FleetReport): Problem[] {

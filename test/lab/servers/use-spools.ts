@@ -30,8 +30,8 @@ export interface Spools {
   open(place: SpoolPlace): Promise<Catalog>;
   /** As another host, without a spool. */
   openDirectly(place: SpoolPlace): Promise<Catalog>;
-  /** Moves the clock to the next look at the catalog. */
-  ahead(): void;
+  /** Moves the clock, by default to the next look at the catalog. */
+  ahead(ms?: number): void;
   /** Resolves when the catalog is reachable again, and nothing waits. */
   untilBack(catalog: Catalog): Promise<void>;
 }
@@ -87,8 +87,8 @@ export function useSpools(): Spools {
       ),
     openDirectly: ({ direct }) =>
       openCatalog({ type: "postgres", url: new Secret(direct) }, { clock: systemClock }),
-    ahead() {
-      movedMs += 5_000;
+    ahead(ms = 5_000) {
+      movedMs += ms;
     },
     async untilBack(catalog) {
       await eventually(async () => {

@@ -59,7 +59,8 @@ export class BegunBackup implements AsyncDisposable {
     const lease = await awaitBackupLease(context, { runId, server: server.name, database, kind });
     let begun: BegunBackup;
     try {
-      const backup = await recordStart(context, runId, server.name, database, kind);
+      const leased = underLease(context, lease);
+      const backup = await recordStart(leased, runId, server.name, database, kind);
       begun = new BegunBackup(context, server, lease, backup);
     } catch (error) {
       await lease[Symbol.asyncDispose]();

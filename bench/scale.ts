@@ -63,7 +63,8 @@ const answer = (path: string): Job => ({ rounds: ROUNDS, prepare: (context) => e
 
 const JOBS: Readonly<Record<string, Job>> = {
   "list of one database": often((context) => listBackups(context, { ...PLACE, limit: 50 })),
-  "/status": answer("/status?format=json"),
+  "/status as JSON": answer("/status?format=json"),
+  "/status as text": answer("/status?format=text"),
   "/metrics": answer("/metrics"),
   page: answer("/"),
   "page of a database": answer(`/?database=${PLACE.server}/${PLACE.database}`),

@@ -40,17 +40,8 @@ export function pagePolicy(styleHash: string): string {
   return `${SECURITY["content-security-policy"]}; style-src '${styleHash}'`;
 }
 
-/** An answer in JSON, indented by default. `toText` may write it in one line, for programs that do not parse JSON. */
-export function jsonAnswer(
-  value: unknown,
-  status = 200,
-  headers: Record<string, string> = {},
-  toText: (value: unknown) => string = jsonText,
-): Response {
-  return new Response(`${toText(value)}\n`, {
-    status,
-    headers: { "content-type": "application/json", ...headers },
-  });
+export function jsonAnswer(json: string, status = 200, headers: Record<string, string> = {}): Response {
+  return new Response(`${json}\n`, { status, headers: { "content-type": "application/json", ...headers } });
 }
 
 export function textAnswer(text: string, status = 200, headers: Record<string, string> = {}): Response {
@@ -77,6 +68,6 @@ export function errorAnswer(
   headers: Record<string, string> = {},
 ): Response {
   return formatOf(request.headers) === "json"
-    ? jsonAnswer({ error: message }, status, headers)
+    ? jsonAnswer(jsonText({ error: message }), status, headers)
     : textAnswer(message, status, headers);
 }

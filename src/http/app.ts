@@ -2,19 +2,22 @@ import { Hono } from "hono";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { visibleData } from "../base/text/visible.ts";
+import { inTurns } from "../base/steps.ts";
+import { jsonSteps } from "../base/text/json.ts";
+import { visibleSteps } from "../base/text/visible.ts";
 import type { HttpConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { fleetReport } from "../status/fleet/fleet.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
+import type { StatusReport } from "../status/report.ts";
 import { statusReport } from "../status/status.ts";
-import { statusText } from "../status/text.ts";
+import { statusSteps } from "../status/text.ts";
 import { reportJson, verdictOf } from "../status/verdict.ts";
-import { errorAnswer, jsonAnswer, pageAnswer, secured, textAnswer } from "./answer.ts";
-import { statusAsked } from "./asked.ts";
+import { errorAnswer, pageAnswer, secured } from "./answer.ts";
 import { fleetRoutes } from "./fleet.ts";
 import { type Asked, refusalOf } from "./guard.ts";
 import { healthAnswer, readyAnswer } from "./health.ts";
+import { type Sharing, type StatusForms, statusAnswers } from "./status.ts";
 
 export interface AppSource {
   live: LiveDaemon;
@@ -69,7 +72,7 @@ export function httpAnswers(source: AppSource): Answer {
 }
 
 function routes({ live, clock }: AppSource, areFew: () => boolean): Hono {
-  const shared = <T>(make: () => Promise<T>) => sharedWhile(make, { areFew, clock });
+  const shared: Sharing = (make) => sharedWhile(make, { areFew, clock });
   const report = shared(() => inForce(live, (context) => statusReport(context, live)));
   const metricsText = shared(async () => {
     const metrics = await import("./metrics/metrics.ts");
@@ -83,19 +86,20 @@ function routes({ live, clock }: AppSource, areFew: () => boolean): Hono {
   fleetRoutes(
     app,
     shared(() => inForce(live, fleetReport)),
+    shared,
   );
   app.get("/health", () => healthAnswer(live, clock));
   app.get("/ready", () => readyAnswer(live, clock));
-  app.get("/status", async ({ req }) => {
-    const asked = statusAsked(req);
-    if (asked instanceof Response) return asked;
-    const { format, failing } = asked;
-    const shown = await report();
-    const status = failing.includes(verdictOf(shown).level) ? 503 : 200;
-    return format === "json"
-      ? jsonAnswer(reportJson(shown), status, { vary: "accept" })
-      : textAnswer(statusText(visibleData(shown)), status, { vary: "accept" });
-  });
+  const forms: StatusForms<StatusReport> = {
+    report,
+    levelOf: (shown) => verdictOf(shown).level,
+    json: (shown) => jsonSteps(reportJson(shown)),
+    *text(shown) {
+      return yield* statusSteps(yield* visibleSteps(shown));
+    },
+  };
+  const status = statusAnswers(forms, shared);
+  app.get("/status", ({ req }) => status(req));
   app.get("/metrics", async () => {
     const metrics = await import("./metrics/metrics.ts");
     return new Response(await metricsText(), { headers: { "content-type": metrics.METRICS_CONTENT_TYPE } });
@@ -115,7 +119,7 @@ function routes({ live, clock }: AppSource, areFew: () => boolean): Hono {
       const history = await page.pageHistory(context, query);
       const series = await page.pageSeries(context.catalog, shown, query);
       const year = await page.pageYear(context.catalog, shown, query);
-      return page.inTurns(page.pageSteps({ report: shown, history, series, year, query, isShared }));
+      return inTurns(page.pageSteps({ report: shown, history, series, year, query, isShared }));
     });
     return pageAnswer(html, page.PAGE_STYLE_HASH, status);
   });

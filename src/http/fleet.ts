@@ -1,25 +1,30 @@
 import type { Hono, HonoRequest } from "hono";
-import { visibleData } from "../base/text/visible.ts";
+import { inTurns } from "../base/steps.ts";
+import { jsonSteps } from "../base/text/json.ts";
+import { visibleSteps } from "../base/text/visible.ts";
 import type { FleetReport } from "../status/fleet/report.ts";
-import { fleetText } from "../status/fleet/text.ts";
+import { fleetSteps } from "../status/fleet/text.ts";
 import { fleetJson, fleetVerdict } from "../status/fleet/verdict.ts";
-import { errorAnswer, jsonAnswer, pageAnswer, textAnswer } from "./answer.ts";
-import { statusAsked } from "./asked.ts";
+import { errorAnswer, pageAnswer } from "./answer.ts";
+import { type Sharing, type StatusForms, statusAnswers } from "./status.ts";
 
 const FLEET_VALUES = "fleet must be 1 (all hosts of the catalog) or 0";
 
 /** Answers the requests with `?fleet=1`, which are about all hosts of the catalog; leaves others to the next routes. */
-export function fleetRoutes(app: Hono, report: () => Promise<FleetReport>): void {
+export function fleetRoutes(app: Hono, report: () => Promise<FleetReport>, shared: Sharing): void {
+  const forms: StatusForms<FleetReport> = {
+    report,
+    levelOf: (shown) => fleetVerdict(shown).level,
+    json: (shown) => jsonSteps(fleetJson(shown)),
+    *text(shown) {
+      return yield* fleetSteps(yield* visibleSteps(shown));
+    },
+  };
+  const status = statusAnswers(forms, shared);
   app.get("/status", async ({ req }, next) => {
     const refused = refusalOf(req);
-    if (refused || req.query("fleet") !== "1") return refused ?? (await next());
-    const asked = statusAsked(req);
-    if (asked instanceof Response) return asked;
-    const shown = await report();
-    const status = asked.failing.includes(fleetVerdict(shown).level) ? 503 : 200;
-    return asked.format === "json"
-      ? jsonAnswer(fleetJson(shown), status, { vary: "accept" })
-      : textAnswer(fleetText(visibleData(shown)), status, { vary: "accept" });
+    if (refused) return refused;
+    return req.query("fleet") === "1" ? await status(req) : await next();
   });
   app.get("/metrics", async ({ req }, next) => {
     const refused = refusalOf(req);
@@ -31,7 +36,7 @@ export function fleetRoutes(app: Hono, report: () => Promise<FleetReport>): void
   });
   app.get("/", async ({ req }, next) => {
     if (req.query("fleet") !== "1") return await next();
-    const { inTurns, PAGE_STYLE_HASH, pageQuery } = await import("./page/page.tsx");
+    const { PAGE_STYLE_HASH, pageQuery } = await import("./page/page.tsx");
     const { fleetPageSteps } = await import("./page/fleet.tsx");
     const query = pageQuery(new URL(req.url).searchParams);
     return pageAnswer(await inTurns(fleetPageSteps(await report(), query)), PAGE_STYLE_HASH);

@@ -1,5 +1,6 @@
+import type { Steps } from "../base/steps.ts";
 import { durationText, sizeText } from "../base/text/amounts.ts";
-import { type Style, table } from "../base/text/table.ts";
+import { type Style, tableSteps } from "../base/text/table.ts";
 import { wallTime } from "../base/text/zoned-time.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { RestoreTestRecord } from "../catalog/records.ts";
@@ -69,10 +70,10 @@ interface Tested {
 }
 
 /** The databases with a restore test, the failed ones first; undefined if there is none. */
-export function restoreTestTable({ databases }: StatusReport, style: Style): string | undefined {
+export function* restoreTestTable({ databases }: StatusReport, style: Style): Steps<string | undefined> {
   const tested = databases.flatMap((one) => testedOf(one));
   if (tested.length === 0) return undefined;
-  return table(
+  return yield* tableSteps(
     tested.toSorted((a, b) => Number(a.test.outcome !== "FAILED") - Number(b.test.outcome !== "FAILED")),
     [
       { title: "DATABASE", isName: true, cell: ({ name }) => name },

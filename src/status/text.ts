@@ -1,6 +1,7 @@
+import { atOnce, type Steps } from "../base/steps.ts";
 import { durationText, plural, sizeText } from "../base/text/amounts.ts";
 import { backupWord, isEndedByHand, outcomeWord } from "../base/text/states.ts";
-import { type Column, PLAIN, type Style, table } from "../base/text/table.ts";
+import { type Column, PLAIN, type Style, tableSteps } from "../base/text/table.ts";
 import { visible } from "../base/text/visible.ts";
 import { wallTime } from "../base/text/zoned-time.ts";
 import { lastAttempt } from "./last-attempt.ts";
@@ -51,6 +52,11 @@ const NOTE_CHARACTERS_MAX = 120;
  * answered.
  */
 export function statusText(report: StatusReport, style: Style = PLAIN, silence = ""): string {
+  return atOnce(statusSteps(report, style, silence));
+}
+
+/** `statusText`, in steps between which other work gets its turn. */
+export function* statusSteps(report: StatusReport, style: Style = PLAIN, silence = ""): Steps<string> {
   const { level, sentence, problems } = verdictOf(report);
   const colour = { good: style.good, new: style.bold, warning: style.warn, bad: style.bad }[level];
   const parts = [
@@ -61,20 +67,20 @@ export function statusText(report: StatusReport, style: Style = PLAIN, silence =
       ...daemonLines(report, silence, style),
       ...recoveryKitLines(report, (at) => wallTime(at, style)),
     ].join("\n"),
-    titled(style, "ALERTS", alertTable(report, style)),
+    titled(style, "ALERTS", yield* alertTable(report, style)),
     titled(style, "RUNNING", runningText(report, style)),
-    titled(style, "DATABASES", databaseTable(report, style) ?? "no database has been found yet"),
+    titled(style, "DATABASES", (yield* databaseTable(report, style)) ?? "no database has been found yet"),
     titled(
       style,
       "MISSING MARKS OF 3-2-1-1-0 (x lost, - not set up, . not demanded)",
       missingMarks(report, style),
     ),
-    titled(style, "RESTORE TESTS", restoreTestTable(report, style)),
-    titled(style, "GLOBALS (ROLES, TABLESPACES)", globalsTable(report, style)),
-    titled(style, "STORAGES", storageTable(report, style)),
-    titled(style, "NOTIFIERS", notifierTable(report, style)),
-    titled(style, "JOBS", jobTable(report, style)),
-    titled(style, "SCHEDULES", scheduleTable(report, style)),
+    titled(style, "RESTORE TESTS", yield* restoreTestTable(report, style)),
+    titled(style, "GLOBALS (ROLES, TABLESPACES)", yield* globalsTable(report, style)),
+    titled(style, "STORAGES", yield* storageTable(report, style)),
+    titled(style, "NOTIFIERS", yield* notifierTable(report, style)),
+    titled(style, "JOBS", yield* jobTable(report, style)),
+    titled(style, "SCHEDULES", yield* scheduleTable(report, style)),
   ];
   return parts.filter((part) => part !== undefined).join("\n\n");
 }
@@ -107,7 +113,7 @@ function daemonLines(
   ];
 }
 
-function databaseTable(report: StatusReport, style: Style): string | undefined {
+function databaseTable(report: StatusReport, style: Style): Steps<string | undefined> {
   return tableOf(
     BY_URGENCY.flatMap((state) => report.databases.filter((database) => database.state === state)),
     [
@@ -131,7 +137,7 @@ function databaseTable(report: StatusReport, style: Style): string | undefined {
   );
 }
 
-function globalsTable({ globals = [] }: StatusReport, style: Style): string | undefined {
+function globalsTable({ globals = [] }: StatusReport, style: Style): Steps<string | undefined> {
   return tableOf(
     globals,
     [
@@ -172,7 +178,7 @@ function databaseNote(database: DatabaseStatus, style: Style): string {
   return [...missing, ...(newest_good?.left_out ? [newest_good.left_out] : [])].join("; ");
 }
 
-function storageTable({ storages }: StatusReport, style: Style): string | undefined {
+function storageTable({ storages }: StatusReport, style: Style): Steps<string | undefined> {
   return tableOf(
     storages,
     [
@@ -216,7 +222,7 @@ function freeText({ free_bytes, total_bytes }: StorageStatus): string {
   return sizeText(free_bytes) + share;
 }
 
-function notifierTable({ notifiers }: StatusReport, style: Style): string | undefined {
+function notifierTable({ notifiers }: StatusReport, style: Style): Steps<string | undefined> {
   return tableOf(
     notifiers,
     [
@@ -232,7 +238,7 @@ function notifierTable({ notifiers }: StatusReport, style: Style): string | unde
   );
 }
 
-function jobTable({ jobs }: StatusReport, style: Style): string | undefined {
+function jobTable({ jobs }: StatusReport, style: Style): Steps<string | undefined> {
   return tableOf(
     jobs.filter(({ last_run, next_run_at }) => last_run || next_run_at),
     [
@@ -254,7 +260,7 @@ function jobTable({ jobs }: StatusReport, style: Style): string | undefined {
   );
 }
 
-function scheduleTable({ schedules }: StatusReport, style: Style): string | undefined {
+function scheduleTable({ schedules }: StatusReport, style: Style): Steps<string | undefined> {
   return tableOf(
     schedules,
     [
@@ -298,7 +304,10 @@ function progressLines({ progress }: RunningStatus): string[] {
   });
 }
 
-export function alertTable({ alerts }: Pick<StatusReport, "alerts">, style: Style): string | undefined {
+export function alertTable(
+  { alerts }: Pick<StatusReport, "alerts">,
+  style: Style,
+): Steps<string | undefined> {
   return tableOf(
     alerts,
     [
@@ -318,8 +327,12 @@ function acknowledgedText({ acknowledged_at, has_cause }: AlertStatus): string {
   return acknowledged_at ? "yes" : "no";
 }
 
-function tableOf<T>(rows: readonly T[], columns: readonly Column<T>[], style: Style): string | undefined {
-  return rows.length === 0 ? undefined : table(rows, columns, style);
+function* tableOf<T>(
+  rows: readonly T[],
+  columns: readonly Column<T>[],
+  style: Style,
+): Steps<string | undefined> {
+  return rows.length === 0 ? undefined : yield* tableSteps(rows, columns, style);
 }
 
 function coloured(word: string, style: Style): string {

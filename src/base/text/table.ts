@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
+import { atOnce, changed, type Steps } from "../steps.ts";
 
 /** Adds colours if they are wanted; otherwise returns the text unchanged. */
 export interface Style {
@@ -38,23 +39,36 @@ export function table<T>(
   rows: readonly T[],
   columns: readonly Column<T>[],
   style: Style,
-  notesOf: (row: T) => readonly string[] = () => [],
+  notesOf?: (row: T) => readonly string[],
 ): string {
-  const whole = rows.map((row) => columns.map((column) => column.cell(row)));
+  return atOnce(tableSteps(rows, columns, style, notesOf));
+}
+
+/** `table`, in steps of a few rows. */
+export function* tableSteps<T>(
+  rows: readonly T[],
+  columns: readonly Column<T>[],
+  style: Style,
+  notesOf: (row: T) => readonly string[] = () => [],
+): Steps<string> {
+  const whole = yield* changed(rows, (some) =>
+    some.map((row) => ({ row, texts: columns.map((column) => column.cell(row)) })),
+  );
   const needed = columns.map((column, index) =>
-    whole.reduce((widest, line) => Math.max(widest, width(line[index] ?? "")), width(column.title)),
+    whole.reduce((widest, { texts }) => Math.max(widest, width(texts[index] ?? "")), width(column.title)),
   );
   const widths = cutWidths(columns, needed, style.columns);
-  const cells = whole.map((line) => line.map((text, index) => cutInMiddle(text, widths[index] ?? 0)));
   const shown = fittingColumns(widths, style.columns);
   const titles = columns.map((column) => column.title);
   const aligns = columns.map(({ align }) => align);
   const line = (texts: readonly string[]) => tableLine(texts.slice(0, shown), widths, aligns);
   const below = (texts: readonly string[]) => detailLines(titles, texts, shown, style.columns ?? 0);
-  const rowLines = rows.flatMap((row, index) => {
-    const texts = cells[index] ?? [];
-    return [line(texts), ...below(texts), ...notesOf(row)];
-  });
+  const rowLines = yield* changed(whole, (some) =>
+    some.flatMap(({ row, texts }) => {
+      const cells = texts.map((text, index) => cutInMiddle(text, widths[index] ?? 0));
+      return [line(cells), ...below(cells), ...notesOf(row)];
+    }),
+  );
   return [style.bold(line(titles)), ...rowLines].join("\n");
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { visible, visibleData, visibleLines } from "./visible.ts";
+import { atOnce } from "../steps.ts";
+import { visible, visibleData, visibleLines, visibleSteps } from "./visible.ts";
 
 const CONTROLS = [...Array(32).keys(), 127, ...Array.from({ length: 32 }, (_, index) => 128 + index)]
   .map((code) => String.fromCharCode(code))
@@ -25,4 +26,11 @@ test("a record without control characters is copied as it is", () => {
   const record = { name: "Käse", copies: [{ storage: 'C:\\"x"', bytes: 5 }], error: null };
   expect(visibleData(record)).toEqual(record);
   expect(visibleData({ name: "a" })).not.toBe(visibleData({ name: "a" }));
+});
+
+test("a record in steps is cleaned as at once, its lists a few elements at a time", () => {
+  const list = Array.from({ length: 120 }, (_, index) => ({ name: `${index}\u009b` }));
+  const record = { list, one: "a\nb", none: undefined, empty: [] };
+  expect(atOnce(visibleSteps(record))).toEqual(visibleData(record));
+  expect([...visibleSteps(record)].length).toBe(3);
 });

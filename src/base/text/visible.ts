@@ -1,3 +1,5 @@
+import { changed, type Steps } from "../steps.ts";
+
 const CONTROL = /\p{Cc}/gu;
 const CONTROL_BUT_LINE_BREAK = /[^\P{Cc}\n]/gu;
 const REPLACEMENT = "\ufffd";
@@ -23,4 +25,13 @@ export function visibleData<T>(data: T): T {
   return JSON.parse(
     JSON.stringify(data, (_key, value) => (typeof value === "string" ? visible(value) : value)),
   );
+}
+
+/** `visibleData` of a record, in steps: the elements of its lists a few at a time. */
+export function* visibleSteps<T extends object>(record: T): Steps<T> {
+  const copy: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(record))
+    if (Array.isArray(value)) copy[key] = yield* changed(value, (some) => visibleData(some));
+    else Object.assign(copy, visibleData({ [key]: value }));
+  return copy as T;
 }

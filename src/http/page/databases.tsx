@@ -1,4 +1,5 @@
 import type { Child } from "hono/jsx";
+import type { Steps } from "../../base/steps.ts";
 import { durationText, plural, sizeText } from "../../base/text/amounts.ts";
 import type { BackupPoint } from "../../catalog/overview.ts";
 import { lastAttempt } from "../../status/last-attempt.ts";
@@ -18,8 +19,8 @@ import { type PageSeries, type PageYear, seriesKey } from "./history.ts";
 import { BriefMarks, Marks } from "./marks.tsx";
 import type { DatabaseGroups } from "./order.ts";
 import { pageAddress } from "./query.ts";
+import { rendered } from "./rendered.ts";
 import { Spark, sparkPoints } from "./spark.tsx";
-import { rendered, type Steps } from "./steps.ts";
 import { shortened } from "./words.ts";
 import { Year } from "./year.tsx";
 

@@ -1,4 +1,5 @@
 import type { Child } from "hono/jsx";
+import type { Steps } from "../../base/steps.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { outcomeWord } from "../../base/text/states.ts";
 import type { FleetDatabase, FleetHost, FleetHostState, FleetReport } from "../../status/fleet/report.ts";
@@ -7,7 +8,7 @@ import { documentOf, VerdictHead } from "./document.tsx";
 import { DatabaseName, Fact, Moment, MomentOr, type Page, State, type Tone } from "./elements.tsx";
 import { TITLES } from "./page.tsx";
 import type { PageQuery } from "./query.ts";
-import { rendered, type Steps } from "./steps.ts";
+import { rendered } from "./rendered.ts";
 import { pageTimes, shortened } from "./words.ts";
 import { Alerts, OUTCOME_TONES } from "./work.tsx";
 

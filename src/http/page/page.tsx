@@ -1,3 +1,4 @@
+import type { Steps } from "../../base/steps.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { StatusReport } from "../../status/report.ts";
 import { type Verdict, type VerdictLevel, verdictOf } from "../../status/verdict.ts";
@@ -12,8 +13,8 @@ import { MissingMarks } from "./marks.tsx";
 import { Notifiers } from "./notifiers.tsx";
 import { databaseGroups, selected } from "./order.ts";
 import type { PageQuery } from "./query.ts";
+import { rendered } from "./rendered.ts";
 import { RestoreTests } from "./restore-tests.tsx";
-import { rendered, type Steps } from "./steps.ts";
 import { Storages } from "./storages.tsx";
 import { pageTimes } from "./words.ts";
 import { Alerts, Running, Work } from "./work.tsx";
@@ -27,7 +28,6 @@ export {
   pageYear,
 } from "./history.ts";
 export { type PageQuery, pageQuery } from "./query.ts";
-export { inTurns } from "./steps.ts";
 export { PAGE_STYLE_HASH } from "./style.ts";
 
 export interface PageInput {

@@ -1,7 +1,8 @@
 import { ageMs } from "../../base/clock.ts";
+import { atOnce, type Steps } from "../../base/steps.ts";
 import { durationText, plural } from "../../base/text/amounts.ts";
 import { outcomeWord } from "../../base/text/states.ts";
-import { PLAIN, type Style, table } from "../../base/text/table.ts";
+import { PLAIN, type Style, tableSteps } from "../../base/text/table.ts";
 import { wallTime } from "../../base/text/zoned-time.ts";
 import { alertTable } from "../text.ts";
 import type { FleetDatabase, FleetHost, FleetReport, FleetRun } from "./report.ts";
@@ -19,6 +20,11 @@ const GOOD = new Set(["good", "OK", "up"]);
 
 /** A report about all hosts as text, the verdict first. Its strings must have passed `visibleData`. */
 export function fleetText(report: FleetReport, style: Style = PLAIN): string {
+  return atOnce(fleetSteps(report, style));
+}
+
+/** `fleetText`, in steps between which other work gets its turn. */
+export function* fleetSteps(report: FleetReport, style: Style = PLAIN): Steps<string> {
   const { level, sentence, problems } = fleetVerdict(report);
   const colour = { good: style.good, new: style.bold, warning: style.warn, bad: style.bad }[level];
   const { version, host, now, catalog } = report;
@@ -30,10 +36,10 @@ export function fleetText(report: FleetReport, style: Style = PLAIN): string {
       `pg321 ${version} on ${host}, ${wallTime(now, style)} ${style.timezone ?? "UTC"}`,
       `catalog ${catalog.at}${catalog.is_shared ? "" : ", a file of this host"}`,
     ].join("\n"),
-    titled(style, "ALERTS", alertTable(report, style)),
-    titled(style, "HOSTS", hostTable(report, style)),
-    titled(style, "LAST AND NEXT RUNS", runTable(report, style)),
-    titled(style, "DATABASES", databaseTable(report, style) ?? "no database has been found yet"),
+    titled(style, "ALERTS", yield* alertTable(report, style)),
+    titled(style, "HOSTS", yield* hostTable(report, style)),
+    titled(style, "LAST AND NEXT RUNS", yield* runTable(report, style)),
+    titled(style, "DATABASES", (yield* databaseTable(report, style)) ?? "no database has been found yet"),
   ];
   return parts.filter((part) => part !== undefined).join("\n\n");
 }
@@ -42,13 +48,13 @@ function titled(style: Style, title: string, text: string | undefined): string |
   return text === undefined ? undefined : `${style.bold(title)}\n${text}`;
 }
 
-function hostTable({ hosts, now }: FleetReport, style: Style): string {
+function* hostTable({ hosts, now }: FleetReport, style: Style): Steps<string> {
   const sorted = hosts.toSorted(
     (left, right) => HOST_RANK.indexOf(left.state) - HOST_RANK.indexOf(right.state),
   );
   const troubled = sorted.filter(({ state, problems }) => state !== "up" || problems.length > 0);
   const shown = sorted.slice(0, Math.max(GOOD_MAX, troubled.length));
-  const text = table(
+  const text = yield* tableSteps(
     shown,
     [
       { title: "HOST", isName: true, cell: ({ host }) => host },
@@ -97,7 +103,7 @@ interface RunRow {
   nextAt: string | null;
 }
 
-function runTable({ hosts }: FleetReport, style: Style): string | undefined {
+function* runTable({ hosts }: FleetReport, style: Style): Steps<string | undefined> {
   const rows = hosts.flatMap(({ host, last_runs, next_runs }): RunRow[] => {
     const jobs = new Set([...next_runs.map(({ job }) => job), ...last_runs.map(({ job }) => job)]);
     return [...jobs].map((job) => ({
@@ -110,7 +116,7 @@ function runTable({ hosts }: FleetReport, style: Style): string | undefined {
   const shown = rows.length <= GOOD_MAX ? rows : rows.filter((row) => !isGood(row));
   if (shown.length === 0)
     return `${plural(rows.length, "job")} without a failed last run: pg321 status --fleet --json`;
-  const text = table(
+  const text = yield* tableSteps(
     shown,
     [
       { title: "HOST", isName: true, cell: ({ host }) => host },
@@ -124,13 +130,13 @@ function runTable({ hosts }: FleetReport, style: Style): string | undefined {
   return withRest(text, rows.length - shown.length, "more job");
 }
 
-function databaseTable({ databases }: FleetReport, style: Style): string | undefined {
+function* databaseTable({ databases }: FleetReport, style: Style): Steps<string | undefined> {
   if (databases.length === 0) return undefined;
   const sorted = databases.toSorted((left, right) => RANK[left.state] - RANK[right.state]);
   const problems = sorted.filter(({ state }) => RANK[state] < RANK.good);
   const shown = sorted.slice(0, problems.length + GOOD_MAX);
   const rest = sorted.length - shown.length;
-  const text = table(
+  const text = yield* tableSteps(
     shown,
     [
       { title: "DATABASE", isName: true, cell: ({ server, database }) => `${server}/${database}` },

@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import { manyDatabases } from "../../../test/fixtures/status-report.ts";
+import { inTurns } from "../../base/steps.ts";
 import { pageSteps } from "./page.tsx";
 import { pageQuery } from "./query.ts";
-import { inTurns, rendered } from "./steps.ts";
+import { rendered } from "./rendered.ts";
 
 test("parts are rendered a few at a time", async () => {
   let done = 0;

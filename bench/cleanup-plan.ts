@@ -56,7 +56,7 @@ async function planIn(directory: string): Promise<void> {
   }
   // Keeps the expiring copies, as cleanup does until it has deleted them.
   let copies = 0;
-  for (const backup of going.backups()) copies += backup.copies.length;
+  for await (const backup of going.backups()) copies += backup.copies.length;
   if (copies !== expiring) throw new Error(`${copies} copies to remove, ${expiring} counted`);
   const cpuMs = (user + system) / 1000;
   const planned: Planned = {

@@ -82,13 +82,29 @@ test.each([
   [
     "cleanup: plan",
     async () => {
-      const { plan } = await planRun(context, crypto.randomUUID(), { confirm: undefined });
+      const { plan, going } = await planRun(context, crypto.randomUUID(), { confirm: undefined });
+      await going[Symbol.asyncDispose]();
       await using snapshot = await context.catalog.retained();
       // Of the two databases, and of the backup that all others were made from.
       expect(plan.outline.newestGood).toHaveLength(3);
       return await drain(snapshot.backups());
     },
     14_000,
+  ],
+  [
+    "cleanup: copies that go, of a plan that a person has confirmed",
+    async () => {
+      const runId = crypto.randomUUID();
+      const stopped = await planRun(context, runId, { confirm: undefined });
+      await using none = stopped.going;
+      expect(await drain(none.backups())).toBe(0);
+      const { planHash } = stopped.plan.outline;
+      const { going } = await planRun(context, runId, { confirm: planHash });
+      await using _ = going;
+      for (const { inMemory } of [none, going]) expect(inMemory).toBeLessThanOrEqual(ROWS_MAX);
+      return await drain(going.backups());
+    },
+    8_000,
   ],
 ])("%s: page by page, and other work goes on", async (_what, work, least) => {
   let found = 0;

@@ -81,3 +81,6 @@ export const HTTP_HEADER_BYTES_MAX = 16 * KIB;
 export const HEALTH_MS_MAX = 3_000;
 /** How long requests in progress get when the endpoint is closed. */
 export const HTTP_GRACE_MS = 2_000;
+
+/** The most decisions, objects without a record, errors and notes that a report lists; further ones are only counted. */
+export const LISTED_MAX = 1000;

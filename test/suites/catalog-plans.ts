@@ -52,7 +52,10 @@ const CALLS: Readonly<Record<string, (context: JobContext, options: Options) => 
     ),
   "the records of a run": ({ catalog }, { place }) => record(catalog, place),
   reconciliation: (context) => reconcile(context),
-  "cleanup: plan": (context) => planRun(context, crypto.randomUUID(), { confirm: undefined }),
+  "cleanup: plan": async (context) => {
+    const { going } = await planRun(context, crypto.randomUUID(), { confirm: undefined });
+    await going[Symbol.asyncDispose]();
+  },
   "cleanup: records without copies": (context) => removeEmptyRecords(context),
   "cleanup: removals that began": ({ catalog }) => begin(catalog.placedCopies(["DELETING", "HIDDEN"])),
   "cleanup: old history": ({ catalog }) => catalog.pruneHistory("2000-01-01T00:00:00.000Z"),

@@ -97,9 +97,12 @@ export function findings(
   { statistics, orphans }: Pick<CleanupReport, "statistics" | "orphans">,
   { isAdopting, style }: { isAdopting: boolean; style: Style },
 ): string[] {
+  const { more_errors, more_notes } = statistics;
   const lines = statistics.notes.map(({ storage, key, note }) => `${storage}: ${key}: ${note}`);
+  if (more_notes > 0) lines.push(`and ${plural(more_notes, "more note")}`);
   for (const { storage, key, error } of statistics.errors)
     lines.push(style.bad(key === null ? `${storage}: ${error}` : `${storage}: ${key}: ${error}`));
+  if (more_errors > 0) lines.push(style.bad(`and ${plural(more_errors, "more error")}`));
   for (const { storage, objects, bytes } of statistics.orphans) {
     lines.push(style.warn(`${storage}: ${plural(objects, "object")} (${sizeText(bytes)}) without a record:`));
     const named = orphans.filter((orphan) => orphan.storage === storage);

@@ -51,7 +51,9 @@ function messageFor(run: RunRecord, tally: CleanupTally): string {
   if (run.outcome === "OK") return `cleanup done: ${done}`;
   const problems = [
     ...(statistics.errors.length > 0
-      ? [`${plural(statistics.errors.length, "error")}, first: ${statistics.errors[0]?.error}`]
+      ? [
+          `${plural(statistics.errors.length + statistics.more_errors, "error")}, first: ${statistics.errors[0]?.error}`,
+        ]
       : []),
     ...(hidden > 0
       ? [

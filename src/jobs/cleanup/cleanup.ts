@@ -59,9 +59,9 @@ export async function previewCleanup(
   await using opened = new AsyncDisposableStack();
   const snapshot = opened.use(await context.catalog.retained());
   const databases = new Set<string>();
-  const plan = await planCleanup(context, snapshot, { confirm }, ({ server, database }) =>
-    databases.add(`${server}/${database}`),
-  );
+  const plan = await planCleanup(context, snapshot, { confirm }, (decisions) => {
+    for (const { server, database } of decisions) databases.add(`${server}/${database}`);
+  });
   tally.plan(plan);
   await previewGlobals(context, decisionsOf(plan, snapshot), tally);
   tally.statistics.duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
@@ -110,6 +110,7 @@ async function cleanUp(
 ): Promise<void> {
   const { statistics } = tally;
   const { plan, going } = await planRun(context, runId, options);
+  await using _ = going;
   const { outline, clockSuspicion, clockTrust } = plan;
   tally.plan(plan);
   if (clockTrust) await context.catalog.clockRecords.setTrust(clockTrust);

@@ -59,7 +59,7 @@ export async function expireCopies(expiry: Expiry, type: StorageConfig["type"]):
   const isOfType = (task: Task) => task.storage.settings.type === type;
   // Release the lease after each backup, so that a dump of the database never waits long.
   for await (const group of begunTasks(expiry)) await expireTasks(expiry, group.filter(isOfType), silent);
-  for (const backup of expiry.going.backups())
+  for await (const backup of expiry.going.backups())
     await expireTasks(expiry, plannedTasks(expiry, backup).filter(isOfType), silent);
 }
 

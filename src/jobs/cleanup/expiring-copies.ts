@@ -1,12 +1,14 @@
+import { LISTED_MAX } from "../../base/limits.ts";
 import type { PlanOutline, RetentionDecision } from "../../retention/plan.ts";
 import { shortId } from "../copies/object-key.ts";
+import { LongList } from "../long-list.ts";
 
 /** The copies of one backup that a cleanup removes or watches. */
 export interface ExpiringBackup {
   backupId: string;
   server: string;
   database: string;
-  copies: readonly ExpiringCopy[];
+  copies: ExpiringCopy[];
 }
 
 export interface ExpiringCopy {
@@ -19,8 +21,8 @@ export interface ExpiringCopy {
 /** A copy that stays, and whose lock would end before the next cleanup. */
 export interface LockRenewal {
   backupId: string;
-  storage: string;
-  until: Date;
+  /** RFC 3339. */
+  until: string;
 }
 
 /** The expired copies of one database that guards keep. */
@@ -33,33 +35,61 @@ export interface GuardedDatabase {
   held: string[];
 }
 
-/** The most decisions that a report lists; further ones are only counted. */
-const LISTED_MAX = 1000;
 const HELD_NAMED_MAX = 20;
 const GUARDS: readonly unknown[] = ["newest-good", "stale", "shrunk"];
 
+type ListContext = ConstructorParameters<typeof LongList>[0];
+
 /**
- * Collects a plan's decisions in little memory: the minimum for each copy that is to go, a limited number of decisions
- * for the report, and nothing about copies that simply stay.
+ * Collects a plan's decisions in little memory: in lists that go to a temporary file what is to be done with each copy that
+ * does not simply stay, and a limited number of decisions for the report. So a run removes exactly what its plan counted,
+ * whatever changes meanwhile.
  */
-export class ExpiringCopies {
-  readonly #backups: ExpiringBackup[] = [];
-  /** The locks to put on or to extend. */
-  readonly locks: LockRenewal[] = [];
+export class ExpiringCopies implements AsyncDisposable {
+  readonly #context: ListContext;
+  readonly #backups: LongList<ExpiringBackup>;
+  /** The locks to put on or to extend, by storage. */
+  readonly locks = new Map<string, LongList<LockRenewal>>();
   #stopOf: PlanOutline["stopOf"] = () => undefined;
   #listed: RetentionDecision[] = [];
-  /** Nearly all backups leave the same storages, so hundreds of thousands share the same list. */
-  readonly #shared = new Map<string, readonly ExpiringCopy[]>();
   readonly #guarded = new Map<string, GuardedDatabase>();
 
-  /** Adds the next decision; the decisions of one backup must follow each other. */
-  add(decision: RetentionDecision): void {
-    const { action, guard, isLeftToProvider, lockUntil: until } = decision;
-    if (until) this.locks.push({ backupId: decision.backupId, storage: decision.storage, until });
-    if (action === "expire" || isLeftToProvider) this.#addCopy(decision);
-    else if (guard === undefined) return;
+  constructor(context: ListContext) {
+    this.#context = context;
+    this.#backups = new LongList(context);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const list of [this.#backups, ...this.locks.values()]) await list[Symbol.asyncDispose]();
+  }
+
+  /** Adds the next decisions: all of one backup at once. */
+  async add(decisions: readonly RetentionDecision[]): Promise<void> {
+    for (const [backupId, ofBackup] of Map.groupBy(decisions, (one) => one.backupId)) {
+      const going = ofBackup.filter(
+        ({ action, isLeftToProvider }) => action === "expire" || isLeftToProvider,
+      );
+      const [first] = going;
+      if (first) {
+        const { server, database } = first;
+        await this.#backups.push({ backupId, server, database, copies: going.map(copyOf) });
+      }
+      for (const decision of ofBackup) await this.#note(decision);
+    }
+  }
+
+  async #note(decision: RetentionDecision): Promise<void> {
+    const { backupId, storage, action, guard, isLeftToProvider, lockUntil } = decision;
+    if (lockUntil) await this.#locksIn(storage).push({ backupId, until: lockUntil.toISOString() });
+    if (action !== "expire" && !isLeftToProvider && guard === undefined) return;
     if (this.#listed.length < LISTED_MAX) this.#listed.push(decision);
     if (GUARDS.includes(guard)) this.#addGuarded(decision);
+  }
+
+  #locksIn(storage: string): LongList<LockRenewal> {
+    const list = this.locks.get(storage) ?? new LongList<LockRenewal>(this.#context);
+    this.locks.set(storage, list);
+    return list;
   }
 
   /** Must be called once every decision has been added. */
@@ -69,14 +99,19 @@ export class ExpiringCopies {
   }
 
   /** The backups with copies to remove or watch, without the copies that a stop keeps. */
-  *backups(): Generator<ExpiringBackup> {
-    for (const backup of this.#backups) {
+  async *backups(): AsyncGenerator<ExpiringBackup> {
+    for await (const backup of this.#backups) {
       const copies = backup.copies.filter(
         ({ storage, isLeftToProvider }) =>
           isLeftToProvider || this.#stopOf({ ...backup, storage }) === undefined,
       );
       if (copies.length > 0) yield { ...backup, copies };
     }
+  }
+
+  /** The number of copies and locks in memory. */
+  get inMemory(): number {
+    return [this.#backups, ...this.locks.values()].reduce((sum, list) => sum + list.inMemory, 0);
   }
 
   /** The first decisions on copies that go, wait, or are kept by a guard. */
@@ -88,26 +123,6 @@ export class ExpiringCopies {
     return [...this.#guarded.values()];
   }
 
-  #addCopy({ backupId, server, database, storage, reliesOn, isLeftToProvider }: RetentionDecision): void {
-    let backup = this.#backups.at(-1);
-    if (backup?.backupId !== backupId) {
-      backup = { backupId, server, database, copies: [] };
-      this.#backups.push(backup);
-    }
-    const copy = { storage, reliesOn, isLeftToProvider: isLeftToProvider === true };
-    backup.copies = this.#share([...backup.copies, copy]);
-  }
-
-  #share(copies: readonly ExpiringCopy[]): readonly ExpiringCopy[] {
-    if (copies.some(({ reliesOn }) => reliesOn.length > 0)) return copies;
-    const key = copies
-      .map(({ storage, isLeftToProvider }) => `${storage}${isLeftToProvider ? " watched" : ""}`)
-      .join("\n");
-    const known = this.#shared.get(key);
-    if (known === undefined) this.#shared.set(key, copies);
-    return known ?? copies;
-  }
-
   #addGuarded({ backupId, server, database, storage, reason }: RetentionDecision): void {
     const key = `${server}\0${database}`;
     const known = this.#guarded.get(key) ?? { server, database, reason, copies: 0, held: [] };
@@ -115,4 +130,8 @@ export class ExpiringCopies {
     if (known.held.length < HELD_NAMED_MAX) known.held.push(`${shortId(backupId)} in ${storage}`);
     this.#guarded.set(key, known);
   }
+}
+
+function copyOf({ storage, reliesOn, isLeftToProvider }: RetentionDecision): ExpiringCopy {
+  return { storage, reliesOn, isLeftToProvider: isLeftToProvider === true };
 }

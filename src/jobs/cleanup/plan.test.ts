@@ -35,8 +35,9 @@ async function expiring(more: string): Promise<string[]> {
     }
   await using snapshot = await catalog.retained();
   const found: string[] = [];
-  await planCleanup(lab.context, snapshot, {}, ({ action, backupId, storage }) => {
-    if (action !== "keep") found.push(`${names.get(backupId)} ${storage}`);
+  await planCleanup(lab.context, snapshot, {}, (decisions) => {
+    for (const { action, backupId, storage } of decisions)
+      if (action !== "keep") found.push(`${names.get(backupId)} ${storage}`);
   });
   return found.sort();
 }

@@ -38,14 +38,14 @@ export interface CleanupPlan {
 }
 
 /**
- * Plans every backup of a snapshot that belongs to this host. `onDecision` gets each decision before the outline is complete: a copy that
- * expires may still be kept by a stop.
+ * Plans every backup of a snapshot that belongs to this host. `onDecisions` gets them page by page, all of a backup at once,
+ * before the outline is complete: a copy that expires may still be kept by a stop.
  */
 export async function planCleanup(
   context: JobContext,
   snapshot: RetainedSnapshot,
   options: { confirm?: string | undefined; runId?: string },
-  onDecision: (decision: RetentionDecision) => void = () => {},
+  onDecisions: (decisions: readonly RetentionDecision[]) => void | Promise<void> = () => {},
 ): Promise<CleanupPlan> {
   const { catalog, config } = context;
   const facts = await clockFacts(context, await askForTheTime(context), options.runId);
@@ -73,23 +73,25 @@ export async function planCleanup(
   const ownership = await ownershipOf(context);
   for await (const records of ownPages(ownership, snapshot.backups())) {
     context.signal.throwIfAborted();
-    for (const record of records) for (const decision of survey.add(toBackup(record))) onDecision(decision);
+    await onDecisions(records.flatMap((record) => survey.add(toBackup(record))));
   }
   const outline = survey.end();
   const clockTrust = await trustAfter(context, facts, suspicion === undefined, outline.isConfirmed);
   return { outline, clockSuspicion: suspicion, clockTrust, rules, ownership, toBackup };
 }
 
-/** Plans a run and collects what it needs, so that the snapshot is closed before anything is removed. */
+/** Plans a run and collects what it needs, so that the snapshot is closed before anything is removed. Dispose of `going`. */
 export async function planRun(
   context: JobContext,
   runId: string,
   { confirm }: { confirm?: string | undefined },
 ): Promise<{ plan: CleanupPlan; going: ExpiringCopies }> {
-  const going = new ExpiringCopies();
+  await using opened = new AsyncDisposableStack();
+  const going = opened.use(new ExpiringCopies(context));
   await using snapshot = await context.catalog.retained();
-  const plan = await planCleanup(context, snapshot, { confirm, runId }, (decision) => going.add(decision));
+  const plan = await planCleanup(context, snapshot, { confirm, runId }, (decisions) => going.add(decisions));
   going.complete(plan.outline);
+  opened.move();
   return { plan, going };
 }
 

@@ -8,7 +8,7 @@ import type { JobContext } from "../context.ts";
 import { type LockChange, lockCopy, lockRules } from "../copies/locks.ts";
 import { storageTime } from "../storage-time.ts";
 import { storageNamed } from "../storages.ts";
-import type { LockRenewal } from "./expiring-copies.ts";
+import type { ExpiringCopies, LockRenewal } from "./expiring-copies.ts";
 import type { CleanupTally } from "./report.ts";
 
 /** After this many calls in a row without an answer, a storage is skipped for the rest of the run. */
@@ -20,12 +20,12 @@ const SILENT_MAX = 3;
  */
 export async function renewLocks(
   context: JobContext,
-  renewals: readonly LockRenewal[],
+  renewals: ExpiringCopies["locks"],
   tally: CleanupTally,
 ): Promise<void> {
-  for (const [name, group] of Map.groupBy(renewals, ({ storage }) => storage)) {
+  for (const [name, list] of renewals) {
     const storage = storageNamed(context, name);
-    if (storage) await renewIn(context, storage, group, tally);
+    if (storage) await renewIn(context, storage, list, tally);
   }
   await endAlerts(context);
 }
@@ -33,7 +33,7 @@ export async function renewLocks(
 async function renewIn(
   context: JobContext,
   storage: Storage,
-  renewals: readonly LockRenewal[],
+  renewals: AsyncIterable<LockRenewal>,
   tally: CleanupTally,
 ): Promise<void> {
   const { catalog, log, signal } = context;
@@ -46,8 +46,9 @@ async function renewIn(
   let kept = 0;
   let renewed = 0;
   const time = await storageTime(context, storage);
-  for (const { backupId, until: planned } of renewals) {
+  for await (const { backupId, until: plannedUntil } of renewals) {
     signal.throwIfAborted();
+    const planned = new Date(plannedUntil);
     const copy = await confirmedIn(context, backupId, storage);
     const backup = copy && (await catalog.backup(backupId));
     if (!copy || !backup) continue;

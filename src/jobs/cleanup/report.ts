@@ -1,3 +1,4 @@
+import { LISTED_MAX } from "../../base/limits.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import type { RetentionDecision } from "../../retention/plan.ts";
 import type { GuardedDatabase } from "./expiring-copies.ts";
@@ -62,7 +63,10 @@ export interface CleanupStatistics extends Record<string, unknown> {
   locks_renewed: number;
   duration_ms: number;
   errors: CleanupError[];
+  /** The number of errors that are not listed. */
+  more_errors: number;
   notes: CleanupNote[];
+  more_notes: number;
   orphans: OrphanCount[];
   /** Why expiry stopped, completely or in part; empty if it did not. */
   suspended: string[];
@@ -96,9 +100,6 @@ export interface CleanupPreview extends AsyncDisposable {
   decisions(): AsyncIterable<RetentionDecision[]>;
 }
 
-/** The most orphans that a report lists; further ones are only counted. */
-export const ORPHANS_NAMED_MAX = 1000;
-
 /** Counts what a run does, for its record, its alerts and its output. */
 export class CleanupTally {
   readonly statistics: CleanupStatistics;
@@ -119,7 +120,9 @@ export class CleanupTally {
       locks_renewed: 0,
       duration_ms: 0,
       errors: [],
+      more_errors: 0,
       notes: [],
+      more_notes: 0,
       orphans: [],
       suspended: [],
       plan_hash: null,
@@ -151,7 +154,10 @@ export class CleanupTally {
   }
 
   fail(storage: string, key: string | null, error: string): void {
-    this.statistics.errors.push({ storage, key, error });
+    const { errors } = this.statistics;
+    // Those of a whole storage are few.
+    if (key === null || errors.length < LISTED_MAX) errors.push({ storage, key, error });
+    else this.statistics.more_errors++;
   }
 
   /** Whether this error of a whole storage is already recorded. */
@@ -162,7 +168,9 @@ export class CleanupTally {
   }
 
   note(storage: string, key: string, note: string): void {
-    this.statistics.notes.push({ storage, key, note });
+    const { notes } = this.statistics;
+    if (notes.length < LISTED_MAX) notes.push({ storage, key, note });
+    else this.statistics.more_notes++;
   }
 
   /** Adds orphans of one storage, and names some of them. */
@@ -175,7 +183,7 @@ export class CleanupTally {
     }
     count.objects += objects;
     count.bytes += bytes;
-    this.orphans.push(...named.slice(0, ORPHANS_NAMED_MAX - this.orphans.length));
+    this.orphans.push(...named.slice(0, LISTED_MAX - this.orphans.length));
   }
 
   /** Sums over every storage. */

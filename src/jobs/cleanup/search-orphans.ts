@@ -1,4 +1,4 @@
-import { DAY_MS } from "../../base/limits.ts";
+import { DAY_MS, LISTED_MAX } from "../../base/limits.ts";
 import { isAhead } from "../../base/newest-good.ts";
 import type { ListingPosition } from "../../catalog/storages/listings.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
@@ -7,7 +7,6 @@ import { ProgressMeter } from "../progress.ts";
 import { type Adoption, adopt } from "./adopt-orphans.ts";
 import { type OrphanBatch, orphansIn } from "./orphans.ts";
 import type { Orphan, OrphanCount } from "./report.ts";
-import { ORPHANS_NAMED_MAX } from "./report.ts";
 
 /** After this time a search begins anew. */
 const POSITION_MS_MAX = DAY_MS;
@@ -42,7 +41,7 @@ export async function searchOrphans(
     storage: storage.name,
     objects: first.objects + rest.objects,
     bytes: first.bytes + rest.bytes,
-    named: [...first.named, ...rest.named].slice(0, ORPHANS_NAMED_MAX),
+    named: [...first.named, ...rest.named].slice(0, LISTED_MAX),
     listed: first.listed + rest.listed,
     resumed: rest.resumed,
   };
@@ -76,7 +75,7 @@ async function searchPart(
     const [left, newlyNamed] = countOrphans(storage, adoption.left);
     position.orphans += left.objects;
     position.orphan_bytes += left.bytes;
-    named.push(...newlyNamed.slice(0, ORPHANS_NAMED_MAX - named.length));
+    named.push(...newlyNamed.slice(0, LISTED_MAX - named.length));
     position.listed += batch.listed;
     await keep(context, search, batch);
   }

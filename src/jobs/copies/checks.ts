@@ -27,7 +27,10 @@ class RelianceProof {
 }
 export type Reliance = RelianceProof;
 
-/** Checks copies that others rely on: one HEAD for each, once per run. */
+/** Results that are remembered: more than all newest good copies. An older one is asked for again. */
+const LOOKS_MAX = 10_000;
+
+/** Checks copies that others rely on: one HEAD for each, nearly always once per run. */
 export class CopyChecks {
   readonly #context: JobContext;
   readonly #onMissing: (copy: CopyRecord) => void;
@@ -46,6 +49,8 @@ export class CopyChecks {
     const key = `${backupId} ${storage}`;
     const look = this.#looks.get(key) ?? this.#look(copy);
     this.#looks.set(key, look);
+    const [oldest] = this.#looks.keys();
+    if (this.#looks.size > LOOKS_MAX && oldest !== undefined) this.#looks.delete(oldest);
     return look;
   }
 

@@ -121,7 +121,14 @@ function goneText(gone: number): string {
 
 /** Whether a database has no good backup although one was attempted or should have been made by now. */
 export function isOverdue(
-  { state, last_attempt, first_seen_at, interval_ms }: DatabaseStatus,
+  {
+    state,
+    last_attempt,
+    first_seen_at,
+    interval_ms,
+  }: Pick<DatabaseStatus, "state" | "first_seen_at" | "interval_ms"> & {
+    last_attempt: { status: string; error: string | null } | null;
+  },
   now: string,
 ): boolean {
   if (state !== "never") return false;

@@ -100,6 +100,18 @@ test("a page of very many hosts and databases names those with problems and coun
     expect(html).toContain(text);
 });
 
+test("the title of the page says that databases wait for their first backup, and a run that is due is called so", () => {
+  const waiting = fleetDatabase({ state: "never", newest_good: null });
+  const [next] = fleetHost().next_runs;
+  const due = fleetHost({ next_runs: next ? [{ ...next, at: fleetOf().now }] : [] });
+  const html = (...databases: (typeof waiting)[]) =>
+    fleetPageOf(fleetOf({ hosts: [due], alerts: [], databases }));
+  expect(html(fleetDatabase())).toContain("all good");
+  expect(html(fleetDatabase(), waiting)).not.toContain("all good");
+  expect(html(fleetDatabase(), waiting)).toContain("good, 1 without a backup yet");
+  expect(html(waiting)).toMatch(/Next run<\/dt>\s*<dd>due/);
+});
+
 test("names of hosts, servers and databases are shown as text", () => {
   const name = "<script>alert(1)</script>";
   const report = fleetOf({

@@ -2,11 +2,12 @@ import type { Child } from "hono/jsx";
 import type { Steps } from "../../base/steps.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { outcomeWord } from "../../base/text/states.ts";
+import { type NextRun, nextRun } from "../../status/fleet/next-run.ts";
 import type { FleetDatabase, FleetHost, FleetHostState, FleetReport } from "../../status/fleet/report.ts";
 import { fleetVerdict, presentDatabases } from "../../status/fleet/verdict.ts";
 import { documentOf, VerdictHead } from "./document.tsx";
 import { DatabaseName, Fact, Moment, MomentOr, type Page, State, type Tone } from "./elements.tsx";
-import { TITLES } from "./page.tsx";
+import { titleOf } from "./page.tsx";
 import type { PageQuery } from "./query.ts";
 import { rendered } from "./rendered.ts";
 import { pageTimes, shortened } from "./words.ts";
@@ -33,7 +34,7 @@ export function* fleetPageSteps(report: FleetReport, asked: PageQuery): Steps<st
   const hosts = byRank(report.hosts, HOST_RANK).slice(0, HOSTS_MAX);
   const databases = byRank(report.databases, DATABASE_RANK).slice(0, DATABASES_MAX);
   const hostRows = yield* rendered(
-    hosts.map((host) => <HostRow host={host} page={page} />),
+    hosts.map((host) => <HostRow host={host} next={nextRun(host, report.now)} page={page} />),
     ROWS_AT_ONCE,
   );
   const databaseRows = yield* rendered(
@@ -41,7 +42,7 @@ export function* fleetPageSteps(report: FleetReport, asked: PageQuery): Steps<st
     ROWS_AT_ONCE,
   );
   return documentOf(
-    { report, page, title: TITLES[verdict.level], isShared: report.catalog.is_shared },
+    { report, page, title: titleOf(verdict, report.databases), isShared: report.catalog.is_shared },
     <>
       <VerdictHead verdict={verdict} />
       <Alerts alerts={report.alerts} page={{ ...page, query: { ...query, fleet: false } }} />
@@ -64,7 +65,7 @@ function byRank<T extends { state: string }>(all: readonly T[], rank: readonly s
   return all.toSorted((a, b) => rank.indexOf(a.state) - rank.indexOf(b.state));
 }
 
-const HostRow = ({ host, page }: { host: FleetHost; page: Page }) => {
+const HostRow = ({ host, next, page }: { host: FleetHost; next: NextRun; page: Page }) => {
   const { state, as_of, heartbeat_at, version, problems, servers, oldest_success_at } = host;
   const tone = state === "up" && problems.length > 0 ? "bad" : HOST_TONES[state];
   return (
@@ -101,9 +102,7 @@ const HostRow = ({ host, page }: { host: FleetHost; page: Page }) => {
         <Fact name="Last runs">
           <LastRuns host={host} />
         </Fact>
-        <Fact name="Next run">
-          <MomentOr at={nextAt(host)} page={page} none="none" />
-        </Fact>
+        <Fact name="Next run">{next === "due" ? next : <MomentOr at={next} page={page} none="none" />}</Fact>
       </dl>
     </li>
   );
@@ -183,8 +182,4 @@ function marksText(host: FleetHost): string {
     ...(not_set_up > 0 ? [`${not_set_up} not set up`] : []),
   ];
   return parts.length === 0 ? none(host) : parts.join(", ");
-}
-
-function nextAt({ next_runs }: FleetHost): string | null {
-  return next_runs.flatMap(({ at }) => at ?? []).sort()[0] ?? null;
 }

@@ -42,12 +42,18 @@ export interface PageInput {
 }
 
 /** The verdict in the title of the browser's tab. */
-export const TITLES: Readonly<Record<VerdictLevel, string>> = {
+const TITLES: Readonly<Record<VerdictLevel, string>> = {
   good: "all good",
   new: "no backup yet",
   warning: "warning",
   bad: "problem",
 };
+
+/** The title of a page: not "all good" while databases wait for their first backup. */
+export function titleOf({ level }: Verdict, databases: readonly { state: string }[]): string {
+  const waiting = databases.filter(({ state }) => state === "never").length;
+  return level === "good" && waiting > 0 ? `good, ${waiting} without a backup yet` : TITLES[level];
+}
 
 /**
  * Makes the page as HTML, in steps between which other requests get their turn. It is complete: it loads no other
@@ -74,7 +80,7 @@ export function* pageSteps(input: PageInput): Steps<string> {
     ],
     1,
   );
-  return documentOf({ report, page, title: TITLES[verdict.level], isShared }, parts);
+  return documentOf({ report, page, title: titleOf(verdict, report.databases), isShared }, parts);
 }
 
 /** The page of one backup, as HTML; undefined: there is none. */

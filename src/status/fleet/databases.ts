@@ -10,6 +10,7 @@ import type { DatabaseRecord, Standing, StandingBackup } from "../../catalog/ove
 import type { RuleMarkRecord } from "../../catalog/rule-marks.ts";
 import type { MarkState, RuleName } from "../../rule/facts.ts";
 import { databaseKey } from "../rule-facts.ts";
+import { isOverdue } from "../verdict.ts";
 import type { FleetDatabase, FleetDatabaseState } from "./report.ts";
 
 /** The age that makes a database stale if the schedules of its host are unknown. */
@@ -52,13 +53,17 @@ function fleetDatabase(known: Known, hosts: readonly HostRecord[], now: Date): F
   const { good = null, ended = null } = backups ?? {};
   const having = hosts.filter(({ servers }) => servers.some(({ name }) => name === server));
   const host = hostOf(having, newest(good, ended));
-  const staleMs = staleAfterMs(hosts.find((one) => one.host === host));
+  const interval_ms = slowestMs(hosts.find((one) => one.host === host));
+  const staleMs = interval_ms === null ? STALE_MS : STALE_INTERVALS * interval_ms;
+  const state = stateOf(known, { isServed: having.length > 0 || hosts.length === 0, staleMs, now });
+  const first_seen_at = record?.first_seen_at ?? now.toISOString();
   return {
     server,
     database,
     host,
     hosts: having.map((one) => one.host),
-    state: stateOf(known, { isServed: having.length > 0 || hosts.length === 0, staleMs, now }),
+    state,
+    is_overdue: isOverdue({ state, last_attempt: ended, first_seen_at, interval_ms }, now.toISOString()),
     newest_good: good && { id: good.id, started_at: good.started_at, age_ms: ageMs(good.started_at, now) },
     last_attempt: ended && {
       ...{ id: ended.id, status: ended.status, started_at: ended.started_at, error: ended.error },
@@ -90,12 +95,12 @@ function stateOf(
   return good.status === "PARTIAL" ? "partial" : "good";
 }
 
-/** Its slowest backup schedule counts: which schedule a database has is known to its own host only. */
-function staleAfterMs(host: HostRecord | undefined): number {
+/** The interval of its slowest backup schedule: which schedule a database has is known to its own host only. */
+function slowestMs(host: HostRecord | undefined): number | null {
   const intervals = (host?.next_runs ?? []).flatMap(({ job, interval_ms }) =>
     job === "backup" && interval_ms !== null ? [interval_ms] : [],
   );
-  return intervals.length === 0 ? STALE_MS : STALE_INTERVALS * Math.max(...intervals);
+  return intervals.length === 0 ? null : Math.max(...intervals);
 }
 
 function newest(one: StandingBackup | null, other: StandingBackup | null): StandingBackup | null {

@@ -12,7 +12,9 @@ import type { Catalog } from "../../catalog/catalog.ts";
 import { boundTo } from "../../catalog/fleet/fenced-catalog.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
+import type { AlertStatus } from "../report.ts";
 import { type FleetSource, fleetReport } from "./fleet.ts";
+import type { FleetHost } from "./report.ts";
 import { fleetText } from "./text.ts";
 import { fleetJson, fleetVerdict } from "./verdict.ts";
 
@@ -244,6 +246,59 @@ test("while the catalog is unreachable, the hosts are shown as they were then", 
   expect(text).toMatch(/^web1 +up, seen /m);
   expect(text).toMatch(/^web2 +up as of 2026-11-23 09:03:00 /m);
   expect(text).toMatch(/^web3 +stopped as of 2026-11-23 09:03:00 /m);
+});
+
+test("the verdict counts every open alert of the table, and says which ones it counts beside the others", () => {
+  const [alert] = fleetOf().alerts;
+  const open = (change: Partial<AlertStatus>): AlertStatus[] =>
+    alert ? [{ ...alert, level: "CRITICAL", acknowledged_at: null, has_cause: false, ...change }] : [];
+  const hosts = [fleetHost(), fleetHost({ host: "web2", state: "silent" })];
+  const countsIn = (...alerts: AlertStatus[]) =>
+    fleetVerdict(fleetOf({ hosts, databases: [], alerts }))
+      .problems.map(({ text }) => text)
+      .filter((text) => text.includes("alert"));
+  const [silent, other, up] = [open({ key: "host web2" }), open({}), open({ key: "host web1" })];
+  // The silent host is a problem already.
+  expect(countsIn(...silent)).toEqual([]);
+  expect(countsIn(...up)).toEqual(["1 critical alert is open"]);
+  expect(countsIn(...silent, ...other, ...other)).toEqual([
+    "2 critical alerts are open (and 1 about a host)",
+  ]);
+  const known = [
+    ...open({ acknowledged_at: at("11:00") }),
+    ...open({ acknowledged_at: at("11:00"), has_cause: true }),
+  ];
+  expect(countsIn(...silent, ...other, ...known)).toEqual([
+    "1 critical alert is open (and 1 about a host, 1 with the same cause, 1 acknowledged)",
+  ]);
+});
+
+test("a run whose time has passed since the last heartbeat is due", () => {
+  const [first] = fleetHost().next_runs;
+  const next_runs = first ? [{ ...first, at: at("11:59") }] : [];
+  const text = (change: Partial<FleetHost>) =>
+    fleetText(fleetOf({ now: at("12:00"), hosts: [fleetHost({ next_runs, ...change })] }));
+  expect(text({})).toMatch(/^web1 +backup .* due$/m);
+  expect(text({ state: "silent" })).toMatch(/^web1 +backup .* 2026-11-23 11:59:00$/m);
+});
+
+test("a database without a good backup is a problem once one was tried, or should have been made", async () => {
+  await using here = await fixture();
+  await here.catalog.hosts.put(hostRecord({ heartbeat_at: at("11:59"), problems: [], next_runs: [DAILY] }));
+  await insert(here.catalog, backupRecord({ status: "VERIFIED", started_at: at("02:00") }));
+  const seen = (time: string) => here.catalog.overview.seeDatabases("main", ["app", "new"], time);
+  await seen("2026-11-22T12:00:00.000Z");
+  const verdict = async () => fleetVerdict(await fleetReport(here.source)).sentence;
+  expect(await verdict()).toBe(
+    "1 host is up; 1 database has a recent good backup; 1 waits for its first backup.",
+  );
+  await insert(
+    here.catalog,
+    backupRecord({ database: "new", status: "FAILED", started_at: at("03:00"), error: "no" }),
+  );
+  expect(await verdict()).toBe("Database main/new has no good backup.");
+  await here.catalog.overview.seeDatabases("main", ["app", "new", "old"], "2026-11-20T12:00:00.000Z");
+  expect(await verdict()).toBe("Databases main/new and main/old have no good backup.");
 });
 
 test("with hundreds of hosts the text has those with a problem, and counts the others", () => {

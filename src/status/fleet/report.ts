@@ -93,6 +93,8 @@ export interface FleetDatabase {
   /** All hosts whose config names its server. */
   hosts: string[];
   state: FleetDatabaseState;
+  /** It has no good backup, although one was tried, or should have been made by now. */
+  is_overdue: boolean;
   newest_good: { id: string; started_at: string; age_ms: number } | null;
   last_attempt: { id: string; status: BackupStatus; started_at: string; error: string | null } | null;
   marks: { rule: RuleName; state: MarkState; since: string }[];

@@ -5,6 +5,7 @@ import { outcomeWord } from "../../base/text/states.ts";
 import { PLAIN, type Style, tableSteps } from "../../base/text/table.ts";
 import { wallTime } from "../../base/text/zoned-time.ts";
 import { alertTable } from "../text.ts";
+import { type NextRun, nextRun } from "./next-run.ts";
 import type { FleetDatabase, FleetHost, FleetReport, FleetRun } from "./report.ts";
 import { fleetVerdict } from "./verdict.ts";
 
@@ -100,15 +101,16 @@ interface RunRow {
   host: string;
   job: string;
   last: FleetRun | undefined;
-  nextAt: string | null;
+  next: NextRun;
 }
 
-function* runTable({ hosts }: FleetReport, style: Style): Steps<string | undefined> {
-  const rows = hosts.flatMap(({ host, last_runs, next_runs }): RunRow[] => {
+function* runTable({ hosts, now }: FleetReport, style: Style): Steps<string | undefined> {
+  const rows = hosts.flatMap((one): RunRow[] => {
+    const { host, last_runs, next_runs } = one;
     const jobs = new Set([...next_runs.map(({ job }) => job), ...last_runs.map(({ job }) => job)]);
     return [...jobs].map((job) => ({
       ...{ host, job, last: last_runs.find((one) => one.job === job) },
-      nextAt: next_runs.flatMap((next) => (next.job === job ? (next.at ?? []) : [])).sort()[0] ?? null,
+      next: nextRun(one, now, job),
     }));
   });
   if (rows.length === 0) return undefined;
@@ -123,7 +125,7 @@ function* runTable({ hosts }: FleetReport, style: Style): Steps<string | undefin
       { title: "JOB", cell: ({ job }) => job },
       { title: "LAST RUN", cell: ({ last }) => wallTime(last?.started_at, style) },
       { title: "OUTCOME", cell: ({ last }) => (last ? coloured(outcomeWord(last), style) : "-") },
-      { title: "NEXT RUN", cell: ({ nextAt }) => wallTime(nextAt, style) },
+      { title: "NEXT RUN", cell: ({ next }) => (next === "due" ? next : wallTime(next, style)) },
     ],
     style,
   );

@@ -1,4 +1,4 @@
-import { isHostKey } from "../../alerts/host-key.ts";
+import { hostKey } from "../../alerts/host-key.ts";
 import { durationText, plural } from "../../base/text/amounts.ts";
 import { capital } from "../../base/text/capital.ts";
 import type { Problem, Verdict, VerdictLevel } from "../verdict.ts";
@@ -56,9 +56,12 @@ function catalogProblems({ catalog: { unreachable_since: since, known_at } }: Fl
   return [{ level: "bad", text }];
 }
 
+const isSilent = ({ state }: FleetHost) => state === "silent";
+const isStopped = (host: FleetHost) => host.state === "stopped" && presentDatabases(host) > 0;
+
 function hostProblems({ hosts }: FleetReport): Problem[] {
-  const silent = hosts.filter(({ state }) => state === "silent");
-  const stopped = hosts.filter((host) => host.state === "stopped" && presentDatabases(host) > 0);
+  const silent = hosts.filter(isSilent);
+  const stopped = hosts.filter(isStopped);
   const troubled = hosts.filter(({ state, problems }) => state === "up" && problems.length > 0);
   const [first] = silent;
   return [
@@ -112,6 +115,12 @@ function databaseProblems({ databases }: FleetReport): Problem[] {
     ({ state, marks }) => state !== "gone" && marks.some((mark) => mark.state === "lost"),
   );
   return [
+    ...one(
+      "bad",
+      databases.filter(({ is_overdue }) => is_overdue).map(nameOf),
+      "database",
+      (names, isOne) => `${names} ${isOne ? "has" : "have"} no good backup`,
+    ),
     ...DATABASE_PROBLEMS.flatMap(([state, level, text]) =>
       one(level, databases.filter((database) => database.state === state).map(nameOf), "database", text),
     ),
@@ -124,19 +133,26 @@ function databaseProblems({ databases }: FleetReport): Problem[] {
   ];
 }
 
-/** Alerts about hosts are in the problems already; acknowledged ones are known to somebody. */
-function alertProblems({ alerts }: FleetReport): Problem[] {
-  const open = alerts.filter(({ acknowledged_at, key }) => acknowledged_at === null && !isHostKey(key));
+/** Alerts about hosts that are a problem already are only counted beside the others, as are those that somebody knows. */
+function alertProblems({ alerts, hosts }: FleetReport): Problem[] {
+  const down = new Set(
+    hosts.filter((host) => isSilent(host) || isStopped(host)).map(({ host }) => hostKey(host)),
+  );
   return (["CRITICAL", "WARNING"] as const).flatMap((alertLevel): Problem[] => {
-    const count = open.filter(({ level }) => level === alertLevel).length;
+    const open = alerts.filter(({ level }) => level === alertLevel);
+    const known = open.filter(({ acknowledged_at }) => acknowledged_at !== null);
+    const ofHosts = open.filter((alert) => !known.includes(alert) && down.has(alert.key)).length;
+    const count = open.length - known.length - ofHosts;
     if (count === 0) return [];
-    const level = alertLevel === "CRITICAL" ? "bad" : "warning";
-    return [
-      {
-        level,
-        text: `${plural(count, `${alertLevel.toLowerCase()} alert`)} ${count === 1 ? "is" : "are"} open`,
-      },
+    const quiet = known.filter(({ has_cause }) => has_cause).length;
+    const others = [
+      ...(ofHosts === 0 ? [] : [`${ofHosts} about ${ofHosts === 1 ? "a host" : "hosts"}`]),
+      ...(quiet === 0 ? [] : [`${quiet} with the same cause`]),
+      ...(known.length === quiet ? [] : [`${known.length - quiet} acknowledged`]),
     ];
+    const beside = others.length === 0 ? "" : ` (and ${others.join(", ")})`;
+    const text = `${plural(count, `${alertLevel.toLowerCase()} alert`)} ${count === 1 ? "is" : "are"} open${beside}`;
+    return [{ level: alertLevel === "CRITICAL" ? "bad" : "warning", text }];
   });
 }
 

@@ -37,6 +37,7 @@ describe("an empty text, such as a variable of a script that is not set", () => 
     const expected = `usage ${name}: the value of --${option} is empty; `;
     expect(refusal(name, ...words, `--${option}`, "")).toContain(expected);
     expect(refusal(name, ...words, `--${option}=`)).toContain(expected);
+    expect(refusal(name, ...words, `--${option}=`)).toMatch(/; write --\S+ \S.*, or leave the option out$/);
   });
 });
 

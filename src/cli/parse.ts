@@ -26,7 +26,10 @@ export function parseArguments(name: string, command: Command, words: readonly s
     }
     if (option.type === "string" && (token.value === undefined || isOptionLike(token)))
       throw usage(`${token.rawName} needs a value (${option.value})`);
-    if (option.type === "string" && token.value === "") throw usage(`the value of ${token.rawName} is empty`);
+    if (option.type === "string" && token.value === "") {
+      const hint = `write ${token.rawName} ${option.value}, or leave the option out`;
+      throw usage(`the value of ${token.rawName} is empty`, hint);
+    }
     if (option.type === "boolean" && token.value !== undefined)
       throw usage(`${token.rawName} takes no value`);
   }

@@ -13,6 +13,8 @@ import { textOption } from "./command.ts";
 
 const URL_START = /^[a-z]+:\/\//i;
 
+const AS_POSTGRES = "for a role without a password, as Debian's postgres, restore as root with --as postgres";
+
 type Target = Pick<RestoreRequest, "target" | "maintenanceDatabase" | "binDir">;
 
 export function targetOf(args: Arguments, config: Config, password: Secret | undefined): Target {
@@ -23,7 +25,7 @@ export function targetOf(args: Arguments, config: Config, password: Secret | und
     });
   }
   if (URL_START.test(text)) {
-    const endpoint = endpointOfUrl(text);
+    const endpoint = { ...endpointOfUrl(text), passwordHint: AS_POSTGRES };
     const target = password === undefined ? endpoint : { ...endpoint, password };
     // The programs that dump the configured servers can also read their dumps, whatever the target.
     const binDir = config.server.flatMap(({ bin_dir }) => bin_dir ?? []);
@@ -36,7 +38,7 @@ export function targetOf(args: Arguments, config: Config, password: Secret | und
     requireUsableServer(config, server.name);
     const { maintenance_database, bin_dir } = server;
     return {
-      target: endpointOf(server, database),
+      target: { ...endpointOf(server, database), passwordHint: AS_POSTGRES },
       maintenanceDatabase: maintenance_database,
       binDir: bin_dir,
     };

@@ -11,7 +11,7 @@ import { Secret } from "../base/secret.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { SSL_MODES } from "../config/config.ts";
 import { URL_PARAMETERS } from "../config/server-url.ts";
-import { databaseError } from "./errors.ts";
+import { databaseError, sqlStateOf } from "./errors.ts";
 
 type ServerAddress = Pick<
   ServerConfig,
@@ -31,6 +31,8 @@ export interface Endpoint extends ServerAddress {
   /** The server's name in messages: `server "main"`. */
   label: string;
   database: string;
+  /** What else may help if the server refuses the password. */
+  passwordHint?: string;
 }
 
 /** The name of pg321's sessions, and of those of the programs that it starts, in `pg_stat_activity`. */
@@ -38,6 +40,7 @@ export const APPLICATION = "pg321";
 const CONNECT_TIMEOUT_MS_DEFAULT = 10_000;
 /** SQLSTATE of a statement that a timeout or a cancel request ended. */
 const QUERY_CANCELED = "57014";
+const PASSWORD_REFUSED = "28P01";
 /** Some versions lack some of these. `lock_timeout` is left as it is, to bound waits for locks. */
 const OTHER_TIMEOUTS = ["transaction_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"];
 const NO_HOST = "_";
@@ -136,9 +139,16 @@ export async function connect(endpoint: Endpoint): Promise<Connection> {
     );
   } catch (error) {
     await close();
-    throw error;
+    throw withPasswordHint(error, endpoint);
   }
   return { endpoint, run, [Symbol.asyncDispose]: close };
+}
+
+function withPasswordHint(error: unknown, { passwordHint }: Endpoint): unknown {
+  if (!(error instanceof Pg321Error) || passwordHint === undefined || sqlStateOf(error) !== PASSWORD_REFUSED)
+    return error;
+  const { code, message, hint, cause } = error;
+  return new Pg321Error(code, message, { cause, hint: `${hint}; ${passwordHint}` });
 }
 
 /** A role's own `statement_timeout` may be so short that it ends even this statement, so it is tried a few times. */

@@ -51,7 +51,7 @@ const OF_CONNECTING: readonly Known[] = [
   {
     codes: ["28P01"],
     text: /password authentication failed|no password supplied/,
-    hint: "check user and password; ~/.pgpass is ignored unless only its owner can read it (0600); for a role without a password, as Debian's postgres, restore as root with --as postgres",
+    hint: "check user and password; ~/.pgpass is ignored unless only its owner can read it (0600)",
   },
   {
     codes: ["28000"],

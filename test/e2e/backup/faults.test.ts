@@ -233,6 +233,7 @@ describe("a server that rejects the connection", () => {
       expect(json).toMatchObject({ outcome: "FAILED", backups: [{ status: "FAILED", backup_id: null }] });
       expect(json.backups[0].error).toMatch(message);
       expect(json.backups[0].hint).toContain(hint);
+      expect(json.backups[0].hint).not.toContain("restore");
       expect(json.backups[0].error + stderr).not.toContain("wrong-secret-word");
       expect((await fixture.installation.ok("list", "--json")).json.backups).toEqual([]);
       await expectNothingStored(fixture);

@@ -10,6 +10,7 @@ import type { Config } from "../config/config.ts";
 import { refuseLostKey } from "../jobs/backup/backup.ts";
 import type { ContextOptions, JobContext } from "../jobs/context.ts";
 import { openContext } from "../jobs/context.ts";
+import type { Schedule } from "../jobs/schedules.ts";
 import { refuseSharedPlaces } from "../jobs/shared-places.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
 import type { DaemonStatus, ReloadStatus, RunningStatus } from "../status/report.ts";
@@ -19,6 +20,7 @@ import { CatalogWatch } from "./catalog-watch.ts";
 import { ContextInForce } from "./context-in-force.ts";
 import { problemsOf, SCHEDULE_MS_MAX } from "./problems.ts";
 import { alertReload, mistakesIn, refuseFixedChange, warnOfClosedPaths } from "./reload.ts";
+import { AbandonedBackups } from "./schedule/abandoned.ts";
 import type { StartingPlans } from "./schedule/plans.ts";
 import { reloadedPlans, startingPlans } from "./schedule/plans.ts";
 import { runScheduled } from "./schedule/scheduled-job.ts";
@@ -64,6 +66,7 @@ export class Daemon implements LiveDaemon {
   readonly #runs: ActiveRuns;
   readonly #sightings = new StorageChecks();
   readonly #catalogWatch: CatalogWatch;
+  readonly #abandoned: AbandonedBackups;
   /** With the system clock, also in tests: the threads of this process cannot use another one. */
   readonly #pool: PoolWatch = new PoolWatch(systemClock);
   /** Aborted when the daemon begins to stop: nothing new may start. */
@@ -88,12 +91,10 @@ export class Daemon implements LiveDaemon {
     this.#catalogWatch = new CatalogWatch(options);
     this.#startedAt = clock.now();
     this.#startedAtMs = clock.monotonicMs();
-    this.#scheduler = new Scheduler({
-      clock,
-      log,
-      begin: (schedule, dueAt) => this.#runs.due(schedule, dueAt),
-      onTick: () => this.#onTick(),
-    });
+    const begin = (schedule: Schedule, dueAt: Date) => this.#runs.due(schedule, dueAt);
+    this.#scheduler = new Scheduler({ clock, log, begin, onTick: () => this.#onTick() });
+    const isBusy = (name: string) => this.running().some(({ schedule }) => schedule === name);
+    this.#abandoned = new AbandonedBackups({ clock, log, isBusy, begin });
     this.#runs = new ActiveRuns({
       clock,
       log,
@@ -266,6 +267,7 @@ export class Daemon implements LiveDaemon {
     this.#pool.look();
     this.#sendStatus();
     this.#catalogWatch.look(this.context());
+    this.#abandoned.look(this.#inForce);
     if (this.#options.clock.monotonicMs() - this.#deliveredAtMs >= DELIVERY_PAUSE_MS) this.#deliver();
   }
 

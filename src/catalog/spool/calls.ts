@@ -89,7 +89,7 @@ export const KINDS: Kinds = {
   },
   clockRecords: { trust: "read", setTrust: "online", first: "read", lastBy: "read" },
   hosts: { put: "here", one: "read", all: "read", forget: "online", lastRuns: "read" },
-  slots: { take: "write", prune: "here" },
+  slots: { take: "write", newest: "whole", takeOver: "online", prune: "here" },
   hostExports: { last: "read", record: "write" },
   recoveryKits: { last: "read", record: "write", sealedBackups: "read" },
   identities: { all: "read", intend: "write", confirm: "write", rename: "online", newestKeys: "read" },

@@ -3,21 +3,18 @@ import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DAY_MS, MINUTE_MS } from "../../../src/base/limits.ts";
-import { silentLog } from "../../../src/base/log.ts";
 import { Secret } from "../../../src/base/secret.ts";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import { ownView } from "../../../src/catalog/fleet/host-view.ts";
 import { openCatalog, spoolOf } from "../../../src/catalog/open.ts";
 import { loadConfig } from "../../../src/config/load.ts";
-import { Daemon } from "../../../src/daemon/daemon.ts";
-import { holdDaemonLease } from "../../../src/daemon/daemon-lease.ts";
 import { healthAnswer } from "../../../src/http/health.ts";
 import { metricsSource, renderMetrics } from "../../../src/http/metrics/metrics.ts";
-import { silentProgress } from "../../../src/jobs/progress.ts";
 import { statusReport } from "../../../src/status/status.ts";
 import { verdictOf } from "../../../src/status/verdict.ts";
 import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
 import { keysIn } from "../../lab/leftovers.ts";
+import { daemonInProcess } from "../../lab/machine/daemon-in-process.ts";
 import { JumpingClock } from "../../lab/machine/jumping-clock.ts";
 import { eventually, watched } from "../../lab/machine/running.ts";
 import { type CommitRelay, startCommitRelay } from "../../lab/servers/commit-relay.ts";
@@ -68,44 +65,13 @@ async function site(schedule: string, sourcePort = postgres.address.port): Promi
   };
 }
 
-async function inProcess({ installation }: Site, clock: JumpingClock) {
-  const loaded = () => loadConfig(installation.configFile, { env: {} });
-  const config = await loaded();
-  const catalog = await openCatalog(config.catalog, { clock, spool: spoolOf(config) });
-  const signal = new AbortController().signal;
-  const self = { host: config.fleet.host, pid: process.pid };
-  const lease = await holdDaemonLease(catalog, self, { clock, signal, onWait: () => {} });
-  const daemon = await Daemon.open({
-    ...{ config, catalog, lease, clock },
-    log: silentLog,
-    progress: silentProgress,
-    isService: false,
-    watchdogPauseMs: undefined,
-    notify: () => {},
-    loadConfig: loaded,
-    onConfig: async () => {},
-    onReload: async () => {},
-  });
-  const stop = new AbortController();
-  const running = daemon.run(stop.signal);
-  return {
-    ...{ daemon, catalog },
-    async [Symbol.asyncDispose]() {
-      stop.abort(new Error("the test is over"));
-      await running;
-      await lease[Symbol.asyncDispose]();
-      await catalog[Symbol.asyncDispose]();
-    },
-  };
-}
-
 test("an hour without the catalog and ten backups in it: the schedule goes on, and nothing is lost", async () => {
   const place = await site('backup = "*/6 * * * *"\ncleanup = "0 * * * *"');
   await using _installation = place.installation;
   const clock = new JumpingClock();
   // Half-way between two due times: each jump passes exactly one.
   clock.jump(9 * MINUTE_MS - (clock.now().getTime() % (6 * MINUTE_MS)));
-  await using host = await inProcess(place, clock);
+  await using host = await daemonInProcess(place.installation, clock);
   const { daemon, catalog } = host;
   const health = async (): Promise<{ status: string; reasons?: string[] }> =>
     JSON.parse(await (await healthAnswer(daemon, clock)).text());

@@ -170,6 +170,26 @@ export function slots(use: () => Catalog): void {
       expect(await use().slots.take({ ...one, ...other, host: "z" })).toBe("z");
   });
 
+  test("another host may take over the newest one, unless the host that has it has taken it again", async () => {
+    const { slots } = use();
+    const newest = slot();
+    const old = { ...newest, due_at: "2026-05-01T01:00:00.000Z" };
+    for (const taken of [newest, old]) await slots.take(taken);
+    const found = (until = newest.due_at) => slots.newest("backup", old.server, until);
+    expect(await found()).toEqual(newest);
+    expect(await found("2026-05-01T01:59:59.000Z")).toEqual(old);
+    expect(await slots.newest("backup", crypto.randomUUID(), newest.due_at)).toBeUndefined();
+    const again = { ...newest, claimed_at: "2026-05-01T02:10:00.000Z" };
+    expect(await slots.take(again)).toBe("a");
+    const by = { host: "b", claimed_at: "2026-05-01T02:20:00.000Z" };
+    expect(await slots.takeOver(newest, by)).toBe(false);
+    expect(await slots.takeOver(again, by)).toBe(true);
+    expect(await slots.takeOver(again, { ...by, host: "c" })).toBe(false);
+    expect(await found()).toEqual({ ...newest, ...by });
+    expect(await slots.take(newest)).toBe("b");
+    expect(await found()).toEqual({ ...newest, ...by });
+  });
+
   test("old due times are removed", async () => {
     const [old, young] = [slot(), slot({ due_at: "2026-05-09T02:00:00.000Z" })];
     for (const one of [old, young]) await use().slots.take(one);

@@ -1,5 +1,5 @@
-import type { Slots } from "../../fleet/slots.ts";
-import { PRUNE_SLOTS, SLOT_HOST, TAKE_SLOT } from "../../sqlite/fleet/slots.ts";
+import type { Slots, TakenSlot } from "../../fleet/slots.ts";
+import { NEWEST_SLOT, PRUNE_SLOTS, SLOT_HOST, TAKE_OVER_SLOT, TAKE_SLOT } from "../../sqlite/fleet/slots.ts";
 import type { Do } from "../transactions.ts";
 
 export class PostgresSlots implements Slots {
@@ -17,6 +17,21 @@ export class PostgresSlots implements Slots {
       const [row] = await rows<{ host: string }>(SLOT_HOST, slot);
       return row?.host ?? host;
     });
+  }
+
+  newest(schedule: string, server: string, until: string): Promise<TakenSlot | undefined> {
+    return this.#do("read a due time", async ({ rows }) => {
+      const [row] = await rows<TakenSlot>(NEWEST_SLOT, { schedule, server, until });
+      return row;
+    });
+  }
+
+  takeOver(slot: TakenSlot, { host, claimed_at }: Parameters<Slots["takeOver"]>[1]): Promise<boolean> {
+    const values = { ...slot, by: host, at: claimed_at };
+    return this.#do(
+      "take over a due time",
+      async ({ rows }) => (await rows(TAKE_OVER_SLOT, values)).length > 0,
+    );
   }
 
   prune(before: string): Promise<void> {

@@ -21,16 +21,20 @@ export function* changed<T, U>(
 }
 
 /** The last turn of the event loop that is taken. */
-let turn: Promise<unknown> = Promise.resolve();
+let last: Promise<unknown> = Promise.resolve();
+
+/** Waits for a turn of the event loop that no other caller has: in between other work gets its turn. */
+export async function ownTurn(): Promise<void> {
+  last = last.then(() => setImmediate());
+  await last;
+}
 
 /** Does the steps one after the other, and gives way to other work in between: also to such steps of others. */
 export async function inTurns<T>(steps: Steps<T>): Promise<T> {
   for (;;) {
     const step = steps.next();
     if (step.done) return step.value;
-    // Each step has a turn of its own: otherwise one step of everything that is made now would follow on another.
-    turn = turn.then(() => setImmediate());
-    await turn;
+    await ownTurn();
   }
 }
 

@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { inTurns } from "../base/steps.ts";
+import { inTurns, ownTurn } from "../base/steps.ts";
 import { jsonSteps } from "../base/text/json.ts";
 import { visibleSteps } from "../base/text/visible.ts";
 import type { HttpConfig } from "../config/config.ts";
@@ -143,7 +143,10 @@ async function inForce<T>(live: LiveDaemon, work: (context: JobContext) => Promi
   }
 }
 
-/** Requests that arrive while something is being made share it, and for a while afterwards if places are few. */
+/**
+ * Requests that arrive while something is being made share it, and for a while afterwards if places are few. Each goes on in
+ * a turn of its own: to send a large answer to 64 clients takes a second.
+ */
 function sharedWhile<T>(
   make: () => Promise<T>,
   { areFew, clock }: { areFew: () => boolean; clock: Clock },
@@ -153,12 +156,14 @@ function sharedWhile<T>(
     made = undefined;
   };
   const keep = () => (areFew() ? clock.sleep(REPORT_MS_MAX).then(forget) : forget());
-  return () => {
+  return async () => {
     if (made === undefined) {
       made = make();
       made.then(keep, forget);
     }
-    return made;
+    const shown = await made;
+    await ownTurn();
+    return shown;
   };
 }
 

@@ -75,3 +75,11 @@ test.each(["json", "text"])(
     expect(shown).toBeLessThan(5);
   },
 );
+
+test("large answers that are ready at the same time are sent in a turn each", async () => {
+  const ask = answers();
+  await ask("/status?format=json");
+  const count = 60;
+  const all = Promise.all(Array.from({ length: count }, () => ask("/status?format=json")));
+  expect(await turnsOf(all)).toBeGreaterThanOrEqual(count);
+});

@@ -1,4 +1,4 @@
-import { Statement } from "bun:sqlite";
+import { Database, type Statement } from "bun:sqlite";
 
 export interface RowsRead {
   /** The most rows that one query put into memory. */
@@ -11,25 +11,34 @@ export interface RowsRead {
 
 /** Counts the rows that queries of SQLite catalogs in this process return while `work` runs. */
 export async function rowsRead(work: () => Promise<unknown>): Promise<RowsRead> {
-  const { all } = Statement.prototype;
+  const { query } = Database.prototype;
   const read: RowsRead = { largest: 0, total: 0, turns: 0 };
   let isOver = false;
   const turn = () => {
     read.turns++;
     if (!isOver) setImmediate(turn);
   };
-  Statement.prototype.all = function counted(...bindings) {
-    const rows = all.apply(this, bindings);
-    read.largest = Math.max(read.largest, rows.length);
-    read.total += rows.length;
-    return rows;
-  };
+  const counted = new Set<Statement>();
+  Database.prototype.query = function counting(this: Database, sql: string) {
+    const statement = query.call(this, sql);
+    if (counted.has(statement)) return statement;
+    counted.add(statement);
+    // Each statement has an `all` of its own, so one of the prototype would count nothing.
+    const { all } = statement;
+    statement.all = (...bindings) => {
+      const rows = all.apply(statement, bindings);
+      read.largest = Math.max(read.largest, rows.length);
+      read.total += rows.length;
+      return rows;
+    };
+    return statement;
+  } as typeof query;
   try {
     setImmediate(turn);
     await work();
     return read;
   } finally {
     isOver = true;
-    Statement.prototype.all = all;
+    Database.prototype.query = query;
   }
 }

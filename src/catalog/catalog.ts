@@ -88,6 +88,8 @@ export interface BackupFilter {
   startedFrom?: string;
   /** Only backups with a copy in one of these states, in this storage if it is given. */
   copy?: { storage?: string; states: readonly CopyState[] };
+  /** Only backups that come after this one: newest first by started_at, then by id. */
+  after?: Pick<BackupRecord, "started_at" | "id"> | undefined;
   /** At most this many of the newest; all if not given. */
   limit?: number;
   /** Skips this many of the newest; none if not given. */
@@ -189,10 +191,10 @@ export interface Catalog extends AsyncDisposable {
   copies(backupId: string): Promise<CopyRecord[]>;
   /** The copies of some backups, a page at most. In order of backup id and storage name. */
   copiesOf(backupIds: readonly string[]): Promise<CopyRecord[]>;
-  /** In order of backup id and storage name. */
-  copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]>;
+  /** At most some hundreds, in order of backup id and storage name; those after that of `after` if it is given. */
+  copiesInState(state: CopyState, after?: Pick<CopyRecord, "backup_id" | "storage">): Promise<CopyRecord[]>;
   /**
-   * The same copies, for states that very many copies may be in: some hundreds at a time, each in its state at the time
+   * What identifies all copies in these states, in the same order: some hundreds at a time, each in its state at the time
    * of reading; gives way to other work in between. The copies may change meanwhile.
    */
   placedCopies(states: readonly CopyState[]): AsyncIterable<PlacedCopy[]>;

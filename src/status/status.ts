@@ -1,11 +1,11 @@
 import { durationMs } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { CopyTotal } from "../catalog/overview.ts";
-import type { CopyRecord, RunRecord } from "../catalog/records.ts";
+import type { RunRecord } from "../catalog/records.ts";
 import type { StorageConfig } from "../config/config.ts";
 import { RUN_JOBS } from "../config/config.ts";
 import { cronTimes } from "../config/cron.ts";
-import { remainsLockedUntil } from "../jobs/copies/remove-intended.ts";
+import { intendedCopies, remainsLockedUntil } from "../jobs/copies/remove-intended.ts";
 import { ownershipOf } from "../jobs/ownership.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import { type ProbeFacts, probesInForce, storageImmutability } from "../storage/immutability.ts";
@@ -132,7 +132,7 @@ async function storageStatuses(source: StatusSource, now: Date): Promise<Storage
   const settings = storages.map((storage) => storage.settings);
   const probes = probesInForce(await catalog.lockProbes.latest(), settings);
   const coverageOf = await readCoverage(catalog, now);
-  const intended = await catalog.copiesInState(["INTENDED"]);
+  const lockedUntil = await lockedRemainsUntil(source, now);
   return storages.map((storage) => {
     const { type: _type, ...location } = storage.describe();
     const record = seen.get(storage.name);
@@ -155,7 +155,7 @@ async function storageStatuses(source: StatusSource, now: Date): Promise<Storage
       errors: record?.errors ?? 0,
       last_error: record?.last_error ?? null,
       last_error_at: record?.last_error_at ?? null,
-      locked_remains_until: lockedRemainsUntil(storage.settings, intended, now),
+      locked_remains_until: lockedUntil.get(storage.name) ?? null,
     };
   });
 }
@@ -167,15 +167,15 @@ function sumsOf(totals: readonly CopyTotal[]): { copies: number; bytes: number }
   };
 }
 
-function lockedRemainsUntil(
-  settings: StorageConfig,
-  intended: readonly CopyRecord[],
-  now: Date,
-): string | null {
-  const ends = intended
-    .filter(({ storage }) => storage === settings.name)
-    .flatMap((copy) => remainsLockedUntil(settings, copy, now) ?? []);
-  return ends.toSorted().at(-1) ?? null;
+/** By storage, the last end of the locks of remains. */
+async function lockedRemainsUntil(source: StatusSource, now: Date): Promise<Map<string, string>> {
+  const ends = new Map<string, string>();
+  for await (const copy of intendedCopies(source)) {
+    const storage = source.storages.find(({ name }) => name === copy.storage);
+    const end = storage && remainsLockedUntil(storage.settings, copy, now);
+    if (end !== undefined && end > (ends.get(copy.storage) ?? "")) ends.set(copy.storage, end);
+  }
+  return ends;
 }
 
 /** The part of a storage's status about immutable copies. */

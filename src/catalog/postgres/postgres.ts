@@ -27,7 +27,7 @@ import type {
 } from "../records.ts";
 import { pruningTombstones } from "../sqlite/history.ts";
 import { backupOutlines } from "../sqlite/outlines.ts";
-import { backupsWithoutCopies, copyStates, placedCopies } from "../sqlite/pages.ts";
+import { backupsWithoutCopies, copiesInState, copyStates, placedCopies } from "../sqlite/pages.ts";
 import {
   alertsOf,
   COPIES_OF,
@@ -230,9 +230,8 @@ export class PostgresCatalog extends PostgresParts implements Catalog {
     return select(this.#do, COPIES, COPIES_OF, { ids: JSON.stringify(backupIds) });
   }
 
-  copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]> {
-    const rest = "WHERE state IN (SELECT value FROM json_each($states)) ORDER BY backup_id, storage";
-    return select(this.#do, COPIES, rest, { states: JSON.stringify(states) });
+  copiesInState(...which: Parameters<Catalog["copiesInState"]>): Promise<CopyRecord[]> {
+    return select(this.#do, COPIES, ...copiesInState(...which));
   }
 
   placedCopies(states: readonly CopyState[]): AsyncIterable<PlacedCopy[]> {

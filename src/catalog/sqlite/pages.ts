@@ -34,6 +34,17 @@ export async function* backupsWithoutCopies(read: Read): AsyncGenerator<EmptyBac
   }
 }
 
+/** Before every copy. */
+const FIRST_COPY = { backup_id: "", storage: "" };
+/** By the index on state. */
+const COPIES_IN_STATE = `WHERE state = $state AND (backup_id, storage) > ($backup_id, $storage)
+  ORDER BY backup_id, storage LIMIT ${BATCH}`;
+
+/** The end of the statement of `Catalog.copiesInState`, and its values. */
+export function copiesInState(state: CopyState, { backup_id, storage } = FIRST_COPY): [string, Row] {
+  return [COPIES_IN_STATE, { state, backup_id, storage }];
+}
+
 /** The next copies in one state, by the index on state: of several states at once, SQLite would sort all of them. */
 const inState = (index: number) => `SELECT * FROM (SELECT backup_id, storage FROM copies
     WHERE state = $state${index} AND (backup_id, storage) > ($backup_id, $storage)
@@ -46,7 +57,7 @@ export async function* placedCopies(read: Read, states: readonly CopyState[]): A
     FROM (${states.map((_, index) => inState(index)).join(" UNION ALL ")}) AS found JOIN backups ON backups.id = backup_id
     ORDER BY backup_id, storage LIMIT ${BATCH}`;
   const values = Object.fromEntries(states.map((state, index) => [`state${index}`, state]));
-  let from: Row = { backup_id: "", storage: "" };
+  let from: Row = FIRST_COPY;
   for (;;) {
     const found = await read(sql, { ...values, ...from });
     const last = found.at(-1);

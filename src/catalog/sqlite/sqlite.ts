@@ -27,7 +27,7 @@ import { deleteOldHistory, pruningTombstones } from "./history.ts";
 import { newestBackup } from "./newest/newest.ts";
 import { type OpenedDatabase, openDatabase } from "./open.ts";
 import { backupOutlines } from "./outlines.ts";
-import { backupsWithoutCopies, copyStates, placedCopies } from "./pages.ts";
+import { backupsWithoutCopies, copiesInState, copyStates, placedCopies } from "./pages.ts";
 import { SqliteParts } from "./parts.ts";
 import { openRetained } from "./retained.ts";
 import {
@@ -216,9 +216,8 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return this.#select(COPIES, COPIES_OF, { ids: JSON.stringify(backupIds) });
   }
 
-  copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]> {
-    const rest = "WHERE state IN (SELECT value FROM json_each($states)) ORDER BY backup_id, storage";
-    return this.#select(COPIES, rest, { states: JSON.stringify(states) });
+  copiesInState(...which: Parameters<Catalog["copiesInState"]>): Promise<CopyRecord[]> {
+    return this.#select(COPIES, ...copiesInState(...which));
   }
 
   placedCopies(states: readonly CopyState[]): AsyncIterable<PlacedCopy[]> {

@@ -64,7 +64,8 @@ const COPY_IN = `EXISTS (
 
 /** The conditions of a filter for backups. */
 export function thoseOf(filter: BackupFilter) {
-  const { server, database, kind, run_id, host, status, startedBy, startedAfter, startedFrom, copy } = filter;
+  const { server, database, kind, run_id, host, status, startedBy, startedAfter, startedFrom, after, copy } =
+    filter;
   const { where, values } = equalTo({ server, database, kind, run_id, host });
   const add = (condition: string, name: string, value: string | undefined) => {
     if (value === undefined) return;
@@ -75,6 +76,10 @@ export function thoseOf(filter: BackupFilter) {
   add("started_at <= $startedBy", "startedBy", startedBy);
   add("started_at > $startedAfter", "startedAfter", startedAfter);
   add("started_at >= $startedFrom", "startedFrom", startedFrom);
+  if (after) {
+    where.push("(started_at, id) < ($after_at, $after_id)");
+    Object.assign(values, { after_at: after.started_at, after_id: after.id });
+  }
   add(copy?.storage === undefined ? COPY : COPY_IN, "states", copy && JSON.stringify(copy.states));
   if (copy?.storage !== undefined) values["storage"] = copy.storage;
   return { where, values };

@@ -6,7 +6,7 @@ import type { JobContext } from "../context.ts";
 import { CopyChecks } from "../copies/checks.ts";
 import { removeProbes } from "../copies/lock-probe.ts";
 import { reconcile } from "../copies/reconcile.ts";
-import { remainsLockedUntil, remainsText } from "../copies/remove-intended.ts";
+import { intendedCopies, remainsLockedUntil, remainsText } from "../copies/remove-intended.ts";
 import { collectResults } from "../copies/restore-results.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
@@ -223,11 +223,9 @@ function outcomeOf(tally: CleanupTally): RunOutcome {
 }
 
 /** Shows which remains of interrupted copies no run can remove yet. */
-async function noteLockedRemains(
-  { catalog, clock, storages }: JobContext,
-  tally: CleanupTally,
-): Promise<void> {
-  for (const copy of await catalog.copiesInState(["INTENDED"])) {
+async function noteLockedRemains(context: JobContext, tally: CleanupTally): Promise<void> {
+  const { clock, storages } = context;
+  for await (const copy of intendedCopies(context)) {
     const storage = storages.find(({ name }) => name === copy.storage);
     const until = storage && remainsLockedUntil(storage.settings, copy, clock.now());
     if (until !== undefined) tally.note(copy.storage, copy.object_key, remainsText(until));

@@ -16,6 +16,7 @@ import { manifestKey } from "./object-key.ts";
 import type { RemovalReason } from "./removal.ts";
 import { removeObject } from "./removal.ts";
 import {
+  intendedCopies,
   LockedInPlace,
   lockedRemains,
   refuseLocked,
@@ -35,12 +36,9 @@ export async function reconcile(
   context: JobContext,
   selects: (server: string, database: string) => boolean = () => true,
 ): Promise<void> {
-  const { catalog, log } = context;
-  const intended = await catalog.copiesInState(["INTENDED"]);
-  const running = await catalog.backups({ status: ["RUNNING"] });
+  const { log } = context;
   const { owns } = await ownershipOf(context);
-  const ids = new Set([...intended.map((copy) => copy.backup_id), ...running.map((backup) => backup.id)]);
-  for (const id of ids) {
+  for await (const id of unsettled(context)) {
     try {
       await reconcileUnderLease(
         context,
@@ -56,6 +54,25 @@ export async function reconcile(
   await closeRuns(context);
 }
 
+/** A page of backups that seem to be under way. */
+const RUNNING = { status: ["RUNNING"], limit: 500 } as const;
+
+/** The id of each backup with an intent, then of each other one that has no end. They may be settled meanwhile. */
+async function* unsettled({ catalog }: JobContext): AsyncGenerator<string> {
+  let before: string | undefined;
+  for await (const { backup_id } of intendedCopies({ catalog })) {
+    if (backup_id !== before) yield backup_id;
+    before = backup_id;
+  }
+  let page = await catalog.backups(RUNNING);
+  for (; page.length > 0; page = await catalog.backups({ ...RUNNING, after: page.at(-1) }))
+    for (const { id } of page) if (!hasIntent(await catalog.copies(id))) yield id;
+}
+
+function hasIntent(copies: readonly CopyRecord[]): boolean {
+  return copies.some(({ state }) => state === "INTENDED");
+}
+
 async function reconcileUnderLease(
   context: JobContext,
   id: string,
@@ -69,8 +86,7 @@ async function reconcileUnderLease(
   await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
   // Read it again: the run that made it may have ended in the meantime.
   const backup = await catalog.backup(id);
-  const hasIntents = (await catalog.copies(id)).some((copy) => copy.state === "INTENDED");
-  if (backup && (backup.status === "RUNNING" || hasIntents))
+  if (backup && (backup.status === "RUNNING" || hasIntent(await catalog.copies(id))))
     await reconcileBackup(underLease(context, lease), backup);
 }
 
@@ -102,7 +118,7 @@ async function reconcileBackup(context: JobContext, found: BackupRecord): Promis
     finished_at: backup.finished_at ?? clock.now().toISOString(),
     ...(status !== found.status && { status, error }),
   });
-  if (copies.some((copy) => copy.state === "INTENDED")) return;
+  if (hasIntent(copies)) return;
   const { id, database } = found;
   log.warning("an interrupted backup was settled", { backup_id: id, database, status });
 }

@@ -3,6 +3,7 @@ import type { CopyRecord } from "../../catalog/records.ts";
 import type { StorageConfig } from "../../config/config.ts";
 import { lockEndInForce, lockPlace } from "../../storage/immutability.ts";
 import type { Removal, Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
 import { manifestKey } from "./object-key.ts";
 import { discardUpload, removeObject } from "./removal.ts";
 
@@ -42,6 +43,12 @@ export function lockedRemains({ settings }: Storage, { until }: LockedInPlace): 
 
 export function remainsText(until: string): string {
   return `the remains of an unfinished copy are locked until ${until}; they are removed then`;
+}
+
+/** Every copy with an intent, in order of backup id. They may be settled meanwhile. */
+export async function* intendedCopies({ catalog }: Pick<JobContext, "catalog">): AsyncGenerator<CopyRecord> {
+  let page = await catalog.copiesInState("INTENDED");
+  for (; page.length > 0; page = await catalog.copiesInState("INTENDED", page.at(-1))) yield* page;
 }
 
 /** Until when the remains of an intended copy are locked, by its record; undefined if they are not, or not any more. */

@@ -218,7 +218,8 @@ test("the host itself settles, finds and fills what is its own", async () => {
   await b.run("cleanup");
   await expectFenced("cleanup");
   await using catalog = await hosts.catalog();
-  expect(await catalog.copiesInState(["INTENDED", "DELETING", "MISSING", "DAMAGED"])).toEqual([]);
+  for (const state of ["INTENDED", "DELETING", "MISSING", "DAMAGED"] as const)
+    expect(await catalog.copiesInState(state)).toEqual([]);
   expect(await catalog.backups({ status: ["RUNNING"] })).toEqual([]);
   expect(await catalog.runs({ outcome: "RUNNING" })).toEqual([]);
   expect(await catalog.backups({ server: "shop", status: ["VERIFIED"] })).toHaveLength(2);

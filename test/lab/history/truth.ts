@@ -89,7 +89,7 @@ export class HistoryTruth {
 
   /** Checks after everything was corrected and repaired. */
   async checkEnd({ catalog }: JobContext): Promise<void> {
-    for (const { backup_id, storage, state } of await catalog.copiesInState(["INTENDED"]))
+    for (const { backup_id, storage, state } of await catalog.copiesInState("INTENDED"))
       this.#tools.violation("at the end", `${backup_id} in ${storage} is still ${state}`);
     const where = await this.whereabouts();
     for (const { id } of this.known.values()) {

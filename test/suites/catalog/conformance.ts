@@ -159,6 +159,8 @@ function queries(use: Use): void {
     expect(ids(await use().backups({ server }))).toEqual([third.id, second.id, first.id]);
     expect(ids(await use().backups({ server, limit: 2 }))).toEqual([third.id, second.id]);
     expect(await use().backups({ server, limit: 0 })).toEqual([]);
+    expect(ids(await use().backups({ server, after: third, limit: 1 }))).toEqual([second.id]);
+    expect(await use().backups({ server, after: first })).toEqual([]);
   });
 
   test("skip the newest ones by offset", async () => {
@@ -237,11 +239,12 @@ function copies(use: Use): void {
     const deleting = copyRecord(backup, { storage: "y", state: "DELETING" });
     await use().putCopy(damaged);
     await use().putCopy(deleting);
-    expect(await use().copiesInState(["DAMAGED"])).toEqual([damaged]);
-    expect(await use().copiesInState(["DELETING", "DAMAGED"])).toEqual([damaged, deleting]);
+    expect(await use().copiesInState("DAMAGED")).toEqual([damaged]);
+    expect(await use().copiesInState("DELETING")).toEqual([deleting]);
+    expect(await use().copiesInState("DELETING", damaged)).toEqual([deleting]);
+    expect(await use().copiesInState("DELETING", deleting)).toEqual([]);
     expect(await use().copiesOf([damaged.backup_id])).toEqual(await use().copies(damaged.backup_id));
     expect(await use().copiesOf([])).toEqual([]);
-    expect(await use().copiesInState([])).toEqual([]);
   });
 }
 

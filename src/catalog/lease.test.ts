@@ -9,6 +9,7 @@ import { Pg321Error } from "../base/errors.ts";
 import { LEASE_LOOK_MS, LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS, LEASE_WATCH_MS } from "../base/limits.ts";
 import { fateOf } from "../base/process/identity.ts";
 import type { Catalog } from "./catalog.ts";
+import { underLease } from "./fleet/fenced-catalog.ts";
 import { awaitLease, holdLease, isAwaited, isHeld, type LeaseRequest } from "./lease.ts";
 import { openCatalog } from "./open.ts";
 import type { LeaseHolder } from "./records.ts";
@@ -93,6 +94,7 @@ test("the heartbeat renews a lease four times before it would expire", async () 
 test("a renewal that finds the lease taken by another run aborts the holder, and does not release the new lease", async () => {
   const clock = handClock();
   const held = await holdLease(catalog, request("c"), { clock, signal: never });
+  const work = underLease({ catalog, signal: never }, held);
   const { expires_at } = (await find("c")) as LeaseHolder;
   const other: LeaseHolder = {
     name: "c",
@@ -103,7 +105,7 @@ test("a renewal that finds the lease taken by another run aborts the holder, and
   };
   expect(await catalog.acquireLease(other, expires_at, () => "unseen")).toBeUndefined();
   await clock.advance(LEASE_MS / 4);
-  expect(held.signal.reason).toMatchObject({ code: "locked" });
+  for (const { signal } of [held, work]) expect(signal.reason).toMatchObject({ code: "locked" });
   await held[Symbol.asyncDispose]();
   expect(await find("c")).toEqual(other);
 });
@@ -125,6 +127,8 @@ test("an unreachable catalog is tolerated until the lease has expired, and no lo
   const path = join(directory, "lost.db");
   const lost = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
   const held = await holdLease(lost, request("f"), { clock, signal: never });
+  // The last renewal counts.
+  await clock.advance(LEASE_MS / 4);
   await lost[Symbol.asyncDispose]();
   for (const expected of [false, false, false, true]) {
     await clock.advance(LEASE_MS / 4);

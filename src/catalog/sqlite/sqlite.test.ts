@@ -3,9 +3,10 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmod, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { backupRecord } from "../../../test/suites/catalog/records.ts";
+import { backupRecord, ELSEWHERE } from "../../../test/suites/catalog/records.ts";
 import { systemClock } from "../../base/clock.ts";
 import { catalogError } from "./errors.ts";
+import { fenced, takeLease } from "./fleet/leases.ts";
 import { openSqlite } from "./sqlite.ts";
 
 let directory: string;
@@ -123,4 +124,17 @@ test("a writer waits for another writer without blocking the event loop", async 
   clearInterval(ticking);
   expect(ticks).toBeGreaterThanOrEqual(20);
   expect(await catalog.backup(record.id)).toEqual(record);
+});
+
+test("nobody takes a lease while a write under it is made", async () => {
+  const path = join(directory, "fenced.db");
+  await using catalog = await open(path);
+  const lease = { ...ELSEWHERE, name: "main/app", acquired_at: "2026-01-01", expires_at: "2026-01-02" };
+  await catalog.acquireLease({ ...lease, run_id: "first" }, "2026-01-01", () => "unseen");
+  const fence = { name: lease.name, token: Number(await catalog.leaseToken(lease.name, "first")) };
+  using one = new Database(path, { strict: true });
+  using other = new Database(path, { strict: true });
+  const next = () => takeLease(other, { ...lease, run_id: "next" }, () => false);
+  fenced(one, fence, () => expect(next).toThrow("locked"));
+  expect(next()).toBeUndefined();
 });

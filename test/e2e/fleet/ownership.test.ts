@@ -132,12 +132,24 @@ async function leaveWorkOf(b: string, good: BackupRecord): Promise<string[]> {
     alertRecord({ key: `gone shop/${database}`, server, database }),
     alertRecord({ key: "hook shop/old", server, database, resolved_at: old, created_at: old }),
   ];
-  for (const alert of alerts)
+  const notices = alerts.map(({ id }) => deliveryRecord({ alert_id: id, notifier: "b-only" }));
+  // History that is old enough to be pruned, once no notice is about it.
+  alerts.push(
+    alertRecord({ key: "verify", server: null, database: null, resolved_at: old, created_at: old }),
+  );
+  for (const [index, alert] of alerts.entries())
     await catalog.changeAlert(
       alert.key,
-      () => ({ alert, deliveries: [deliveryRecord({ alert_id: alert.id, notifier: "b-only" })] }),
+      () => ({ alert, deliveries: notices.slice(index, index + 1) }),
       scope,
     );
+  for (let count = 0; count < 2; count++)
+    await catalog.restoreTests.add({
+      ...{ id: crypto.randomUUID(), run_id: null, prover: null, backup_id: good.id, server, database },
+      ...{ backup_started_at: old, storage: "s3", target: "throwaway", outcome: "PASSED" },
+      ...{ started_at: old, finished_at: old, fetch_ms: null, restore_ms: null, check_ms: null },
+      ...{ dump_bytes: null, checks: [], error: null },
+    });
   const removed = backupRecord(of);
   await catalog.insertBackup(removed);
   await catalog.removeBackup(tombstoneOf(removed, { removed_at: old }));
@@ -187,6 +199,7 @@ test("no job on one host changes anything of the other's, and each keeps its own
     "verify",
     "repair",
     "restore-test",
+    "cleanup --dry-run",
     "cleanup --adopt",
     "backup",
     "status",

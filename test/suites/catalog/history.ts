@@ -52,6 +52,11 @@ export function history(use: () => Catalog): void {
     // Counters do not go back.
     expect(await use().overview.runTotals()).toEqual(totals);
     expect(await prune()).toEqual({ runs: 0, alerts: 0, deliveries: 0 });
+    // Of another host; the newest one stays in any case.
+    for (const run of [600, 601].map((daysAgo) => ended(daysAgo, { host: "other" })))
+      await use().insertRun(run);
+    expect((await use().pruneHistory(BEFORE, { hosts: ["other"], servers: [] })).runs).toBe(0);
+    expect((await prune()).runs).toBe(1);
   });
 
   test("of alerts and notices: those that are open, not yet delivered or still in use are kept", async () => {
@@ -88,5 +93,28 @@ export function history(use: () => Catalog): void {
     const notices = (await use().deliveries({})).map(({ id }) => id);
     expect(notices).toEqual(expect.arrayContaining([waiting.id, recent.id]));
     expect(notices).not.toContain(sent.id);
+  });
+
+  test("alerts and notices of other hosts, and alerts about their servers, are left to them", async () => {
+    const over = { created_at: daysBefore(9), resolved_at: daysBefore(8) };
+    const shop = crypto.randomUUID();
+    const alerts = [
+      ["other", { server: null, database: null }],
+      [undefined, { server: shop }],
+    ] as const;
+    for (const [host, about] of alerts) {
+      const alert = alertRecord({ key: crypto.randomUUID(), ...over, ...about });
+      const scope = host === undefined ? undefined : { host, isShared: () => false };
+      await use().changeAlert(alert.key, () => ({ alert, deliveries: [] }), scope);
+    }
+    const sent = deliveryRecord({ state: "DELIVERED", finished_at: daysBefore(8) });
+    await use().insertDeliveries([sent], "other");
+    const none = { runs: 0, alerts: 0, deliveries: 0 };
+    expect(await use().pruneHistory(BEFORE, { hosts: ["other"], servers: [shop] })).toEqual(none);
+    expect(await use().pruneHistory(BEFORE, { hosts: ["other"], servers: [] })).toEqual({
+      ...none,
+      alerts: 1,
+    });
+    expect(await prune()).toEqual({ ...none, alerts: 1, deliveries: 1 });
   });
 }

@@ -176,6 +176,7 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
     const [first, last, middle] = all as [(typeof all)[0], (typeof all)[0], (typeof all)[0]];
     expect(await use().tombstones({ server })).toEqual([last, middle, first]);
     expect(await use().tombstones({ server, database: "app", limit: 1 })).toEqual([middle]);
+    expect(await use().pruneTombstones(middle.removed_at, { hosts: [], servers: [server] })).toBe(0);
     expect(await use().pruneTombstones(middle.removed_at)).toBe(1);
     expect(await use().tombstones({ server })).toEqual([last, middle]);
   });

@@ -93,6 +93,9 @@ export function restoreTests(use: () => Catalog, reopen: () => Promise<void>): v
     const older = [of("PASSED"), of("FAILED")];
     const [passed, failed] = [of("PASSED"), of("FAILED")];
     await add(...older, passed, failed, of("ERROR"));
+    const all = await use().restoreTests.list({ server: "pruned" });
+    await use().restoreTests.prune("2027-01-01T00:00:00.000Z", ["pruned"]);
+    expect(await use().restoreTests.list({ server: "pruned" })).toEqual(all);
     await use().restoreTests.prune("2027-01-01T00:00:00.000Z");
     expect(await use().restoreTests.list({ server: "pruned" })).toEqual([failed, passed]);
   });

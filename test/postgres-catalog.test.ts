@@ -73,7 +73,7 @@ test("a role that owns only the schema is enough; without it the error says whic
   await onDatabase(url, (sql) => sql.unsafe(`create role ${role} login password 'secret'`));
   expect(await errorOf(open(mine))).toMatchObject({
     code: "storage",
-    hint: expect.stringContaining("CREATE SCHEMA pg321 AUTHORIZATION pg321"),
+    hint: expect.stringContaining(`CREATE SCHEMA pg321 AUTHORIZATION ${role}`),
   });
   await onDatabase(url, (sql) => sql.unsafe(`create schema pg321 authorization ${role}`));
   {
@@ -198,13 +198,17 @@ test("a wrong password, an unknown database and a server that does not run are n
   const url = await newUrl();
   const { password } = postgres.address;
   const cases = [
-    [url.replace(password, "wrong"), "the server refuses the password"],
-    [url.replace(/\/[^/]*$/, "/nowhere"), "the database does not exist"],
-    [url.replace(/:\d+\//, ":1/"), "unreachable: "],
+    [url.replace(password, "wrong"), "the server refuses the password", "correct user and password"],
+    [
+      url.replace(/\/[^/]*$/, "/No.where"),
+      "the database does not exist",
+      `CREATE DATABASE "No.where" OWNER ${postgres.address.user}`,
+    ],
+    [url.replace(/:\d+\//, ":1/"), "unreachable: ", "check that the server runs"],
   ] as const;
-  for (const [wrong, message] of cases) {
+  for (const [wrong, message, hint] of cases) {
     const error = await errorOf(open(wrong));
-    expect(error).toMatchObject({ code: "storage", hint: expect.any(String) });
+    expect(error).toMatchObject({ code: "storage", hint: expect.stringContaining(hint) });
     expect(error.message).toContain(message);
     expect(error.message).toMatch(/^catalog postgres:\/\/127\.0\.0\.1:\S+: cannot /);
     expect(`${error.message} ${error.hint}`).not.toContain(password);

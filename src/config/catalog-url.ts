@@ -93,6 +93,11 @@ function checked(
   };
 }
 
+/** The same URL without the password that it may contain. */
+export function withoutPassword(url: string): string {
+  return url.replace(/^(postgres(?:ql)?:\/\/[^@/?#:]*):[^@/?#]*@/i, "$1@");
+}
+
 /** `one:5432,two,[::1]:5433`, or the directory of a socket; localhost if there is none. */
 function hostsOf(text: string): CatalogHost[] | undefined {
   const hosts = (text || "localhost").split(",").map((one) => {

@@ -57,3 +57,33 @@ test("an empty database is not made a catalog if the host knows one: it may be a
   await spools.untilBack(started);
   expect(await started.countBackups({})).toBe(1);
 });
+
+test("a schema that somebody removes under a live session is an outage, and without a spool an error that says what to do", async () => {
+  const place = await spools.newPlace({ isOther: true });
+  await using catalog = await spools.open(place);
+  await using direct = await spools.openDirectly(place);
+  await catalog.belongTo("installation");
+  await using admin = disposable(connectTo(spools.postgres.address, nameOf(place)));
+  await admin.sql.unsafe("ALTER SCHEMA pg321 RENAME TO away");
+  await catalog.insertBackup(backupRecord());
+  expect(catalog.spool?.status()).toMatchObject({
+    reason: expect.stringContaining("the schema pg321, or a table of it, is missing"),
+    waiting: 1,
+  });
+  const readings = [
+    () => direct.backups({}),
+    () => direct.retained().then((snapshot) => Array.fromAsync(snapshot.backups())),
+    () => direct.belongTo("other"),
+  ];
+  for (const read of readings)
+    await expect(read()).rejects.toMatchObject({
+      code: "storage",
+      message: expect.stringMatching(
+        /^catalog postgres:.*: cannot .*: the schema pg321, or a table of it, is missing$/,
+      ),
+      hint: expect.stringContaining(`from the database ${nameOf(place)}`),
+    });
+  await admin.sql.unsafe("ALTER SCHEMA away RENAME TO pg321");
+  await spools.untilBack(catalog);
+  expect(await direct.countBackups({})).toBe(1);
+});

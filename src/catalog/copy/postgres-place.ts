@@ -1,6 +1,5 @@
 import type { Clock } from "../../base/clock.ts";
 import type { CatalogUrl } from "../../config/catalog-url.ts";
-import { catalogError } from "../postgres/errors.ts";
 import { refuseNewerSchema, schemaVersion, unfinishedCopy } from "../postgres/migration/migrate.ts";
 import { MIGRATIONS } from "../postgres/migration/migrations.ts";
 import { FILL_RETAINED_RANGE } from "../postgres/migration/retained-backups.ts";
@@ -55,13 +54,7 @@ export async function readPostgres(url: CatalogUrl, clock: Clock): Promise<Reada
 
 async function readSnapshot(transactions: Transactions, version: number): Promise<ReadablePlace> {
   const snapshot = await transactions.snapshot(READING);
-  const read = async <T>(sql: string, values: Row = {}) => {
-    try {
-      return await snapshot.rows<T>(sql, values);
-    } catch (error) {
-      throw catalogError(transactions.label, READING, error);
-    }
-  };
+  const read = <T>(sql: string, values: Row = {}) => snapshot.rows<T>(sql, values);
   return {
     kind: "postgres",
     label: transactions.label,

@@ -3,6 +3,7 @@ import { catalogText } from "../open.ts";
 import { type CopyRequest, judgeTarget, requireSource } from "./copy.ts";
 import { refuseSamePlace } from "./judge.ts";
 import { sharedTables } from "./place.ts";
+import { requireRights } from "./rights.ts";
 
 export interface CopyPreview {
   /** Places without a login. */
@@ -31,6 +32,7 @@ export async function previewCopy({
       },
     );
   const { state } = await judgeTarget({ to, clock }, source);
+  if (state !== "identical") await requireRights(to, clock);
   const tables: CopyPreview["tables"] = [];
   for (const table of await sharedTables(source, { kind: to.type }))
     tables.push({ name: table.name, rows: await source.count(table) });

@@ -1,18 +1,42 @@
 import postgres from "postgres";
 import { Pg321Error } from "../../base/errors.ts";
 import { CA_FILE_HINT, isCertificateCode } from "../../base/network/certificates.ts";
+import { userName } from "../../base/process/become-user.ts";
+import { type CatalogUrl, catalogPlace } from "../../config/catalog-url.ts";
 import { CatalogUnreachableError } from "../spool/unreachable.ts";
 import { CatalogUnwritableError } from "../unwritable.ts";
 
+/** Whose errors they are: of which role in which database. */
+export interface Login {
+  /** The catalog in messages, without its login. */
+  label: string;
+  database: string;
+  user: string;
+}
+
 interface Meaning {
   what: string;
+  /** With `{role}` and `{database}` for their names. */
   hint: string;
   retryable?: boolean;
   isUnwritable?: boolean;
+  isUnreachable?: boolean;
 }
 
 const ADDRESS_HINT =
   "check that the server runs, and its address in catalog.url; meanwhile only hosts that have used this catalog before make backups";
+
+export function loginOf(url: CatalogUrl): Login {
+  const { database, user = userName() } = url;
+  return { label: `catalog ${catalogPlace(url)}`, database, user };
+}
+
+/** A restore of the database may be under way: its host goes on without it, as during every other outage. */
+const VANISHED: Meaning = {
+  what: "the schema pg321, or a table of it, is missing",
+  hint: "somebody has removed it from the database {database}, or is restoring that: restore the catalog (docs/recovery.md), or, to begin a new one, run DROP SCHEMA IF EXISTS pg321 CASCADE, and move spool.db of each host away",
+  isUnreachable: true,
+};
 
 /** By SQLSTATE. */
 const MEANINGS: Readonly<Record<string, Meaning>> = {
@@ -34,11 +58,16 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     what: "the server refuses the login",
     hint: "check the user in catalog.url and the server's pg_hba.conf",
   },
-  "3D000": { what: "the database does not exist", hint: "create it: CREATE DATABASE pg321 OWNER pg321" },
+  "3D000": {
+    what: "the database does not exist",
+    hint: "create it: CREATE DATABASE {database} OWNER {role}",
+  },
   "42501": {
     what: "permission denied",
-    hint: "let the role of catalog.url own the schema: CREATE SCHEMA pg321 AUTHORIZATION pg321",
+    hint: "let the role of catalog.url own the schema, in the database {database}: CREATE SCHEMA pg321 AUTHORIZATION {role}",
   },
+  "42P01": VANISHED,
+  "3F000": VANISHED,
   "57014": {
     what: "the statement took too long",
     hint: "look for what occupies the server: pg_stat_activity",
@@ -88,18 +117,30 @@ export function isLost(error: unknown): boolean {
 }
 
 /** Turns an error thrown while `doing` something with a catalog into a `Pg321Error`. */
-export function catalogError(label: string, doing: string, error: unknown): unknown {
-  if (error instanceof NoSession) return noSession(catalogError(label, doing, error.cause));
+export function catalogError(login: Login, doing: string, error: unknown): unknown {
+  if (error instanceof NoSession) return noSession(catalogError(login, doing, error.cause));
   if (error instanceof Pg321Error || !(error instanceof Error)) return error;
   const code = codeOf(error);
   const meaning = MEANINGS[code] ?? generalMeaning(error, code);
   if (meaning === undefined) return error;
-  const { what, hint, retryable = false, isUnwritable = false } = meaning;
-  const options = { cause: error, retryable, ...(hint !== "" && { hint }) };
-  const message = `${label}: cannot ${doing}: ${what}`;
+  const { what, hint, retryable = false, isUnwritable = false, isUnreachable = isLost(error) } = meaning;
+  const options = { cause: error, retryable, ...(hint !== "" && { hint: named(hint, login) }) };
+  const message = `${login.label}: cannot ${doing}: ${what}`;
   if (isUnwritable) return new CatalogUnwritableError("storage", message, options);
-  if (isLost(error)) return new CatalogUnreachableError("storage", message, options);
+  if (isUnreachable) return new CatalogUnreachableError("storage", message, options);
   return new Pg321Error("storage", message, options);
+}
+
+/** The error of a role that may not make or change the schema. */
+export function rightError(login: Login, doing: string): Pg321Error {
+  const { what, hint } = MEANINGS["42501"] as Meaning;
+  return new Pg321Error("storage", `${login.label}: cannot ${doing}: ${what}`, { hint: named(hint, login) });
+}
+
+function named(hint: string, { database, user }: Login): string {
+  const quoted = (name: string) =>
+    /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
+  return hint.replace("{role}", () => quoted(user)).replace("{database}", () => quoted(database));
 }
 
 function noSession(error: unknown): unknown {

@@ -173,7 +173,7 @@ export class PostgresCatalog extends PostgresParts implements Catalog {
     return fencedDo(this.#do, fence)("remove a backup", async ({ run }) => {
       await run("DELETE FROM copies WHERE backup_id = $id", { id });
       if ((await run("DELETE FROM backups WHERE id = $id", { id })) !== 1)
-        throw new Pg321Error("storage", `${this.#transactions.label}: remove a backup: no record of ${id}`);
+        throw new Pg321Error("storage", `${this.#transactions.label}: cannot remove ${id}: no record of it`);
       // A backup that was adopted again after its removal has a tombstone already.
       await run(...upsert(TOMBSTONES, ["backup_id"], tombstone));
     });

@@ -41,6 +41,6 @@ export function update<R extends object>(
   return transact(`update ${table.name}`, async (transaction) => {
     if ((await transaction.run(...changing)) === 1) return;
     const wanted = Object.values(key).join(" in ");
-    throw new Pg321Error("storage", `${label}: update ${table.name}: no record of ${wanted}`);
+    throw new Pg321Error("storage", `${label}: cannot update ${table.name}: no record of ${wanted}`);
   });
 }

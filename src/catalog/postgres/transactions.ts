@@ -1,11 +1,11 @@
 import type { Clock } from "../../base/clock.ts";
 import { coded } from "../../base/network/one-socket.ts";
 import { type RetryPolicy, retry } from "../../base/retry.ts";
-import { type CatalogUrl, catalogPlace } from "../../config/catalog-url.ts";
+import type { CatalogUrl } from "../../config/catalog-url.ts";
 import { type CallMark, UnsettledChangeError } from "../spool/unreachable.ts";
 import type { Binding, Row } from "../sqlite/tables.ts";
 import { Calls, hasHappened, markStatement, type Whereabouts } from "./calls.ts";
-import { catalogError, isConflict, isLost, NoSession } from "./errors.ts";
+import { catalogError, isConflict, isLost, type Login, loginOf, NoSession } from "./errors.ts";
 import { type Beginning, Session } from "./session.ts";
 
 /** The statements of one transaction. Values are named as in SQLite's: `$server`. */
@@ -76,6 +76,7 @@ export interface TransactionsOptions {
  */
 export class Transactions implements AsyncDisposable {
   readonly label: string;
+  readonly #login: Login;
   readonly #url: CatalogUrl;
   readonly #clock: Clock;
   readonly #failsFast: boolean;
@@ -90,7 +91,8 @@ export class Transactions implements AsyncDisposable {
     this.#url = url;
     this.#clock = clock;
     this.#failsFast = failsFast;
-    this.label = `catalog ${catalogPlace(url)}`;
+    this.#login = loginOf(url);
+    this.label = this.#login.label;
   }
 
   readonly do: Do = (doing, work) => this.#inTurn(doing, () => this.#transact(work, WRITING));
@@ -112,7 +114,7 @@ export class Transactions implements AsyncDisposable {
     this.#down = undefined;
   }
 
-  /** A transaction in a session of its own that sees nothing later. Ends when it is disposed of. */
+  /** A transaction in a session of its own that sees nothing later. Ends when it is disposed of. Its errors are explained. */
   async snapshot(doing: string): Promise<Transaction & AsyncDisposable> {
     const open = async () => {
       const session = await this.#connect();
@@ -128,7 +130,7 @@ export class Transactions implements AsyncDisposable {
     };
     const session = await this.#again(doing, open);
     return {
-      ...statementsOf(session),
+      ...explained(statementsOf(session), (error) => catalogError(this.#login, doing, error)),
       async [Symbol.asyncDispose]() {
         await session[Symbol.asyncDispose]();
       },
@@ -150,7 +152,7 @@ export class Transactions implements AsyncDisposable {
   }
 
   async #again<T>(doing: string, operation: () => Promise<T>): Promise<T> {
-    if (this.#down !== undefined) throw catalogError(this.label, doing, this.#down);
+    if (this.#down !== undefined) throw catalogError(this.#login, doing, this.#down);
     try {
       return await this.#whileLost(() =>
         retry(CONFLICT_RETRY, { clock: this.#clock, isRetryable: isConflict }, operation),
@@ -158,10 +160,10 @@ export class Transactions implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof CommitLost)) {
         if (this.#failsFast && (isLost(error) || error instanceof NoSession)) this.#down = error;
-        throw catalogError(this.label, doing, error);
+        throw catalogError(this.#login, doing, error);
       }
       if (this.#failsFast) this.#down = error.cause;
-      throw new UnsettledChangeError(error.mark, "storage", `${this.label}: ${doing}: ${error.message}`, {
+      throw new UnsettledChangeError(error.mark, "storage", `${this.label}: ${error.message} (${doing})`, {
         cause: error.cause,
         retryable: true,
         hint: "the change may have been stored or not; run the command again",
@@ -269,6 +271,20 @@ export class Transactions implements AsyncDisposable {
     if (readOnly) return readOnly;
     throw this.#failsFast ? new NoSession(refusal) : refusal;
   }
+}
+
+/** The same statements, whose errors go through `explain`. */
+function explained(statements: Transaction, explain: (error: unknown) => unknown): Transaction {
+  const told = <T>(result: Promise<T>): Promise<T> =>
+    result.catch((error: unknown) => {
+      throw explain(error);
+    });
+  return {
+    rows: (...given) => told(statements.rows(...given)),
+    run: (...given) => told(statements.run(...given)),
+    script: (...given) => told(statements.script(...given)),
+    lock: (...given) => told(statements.lock(...given)),
+  };
 }
 
 function statementsOf(session: Session): Transaction & { hasChanged: () => boolean } {

@@ -334,7 +334,7 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   }
 
   #noRecord(doing: string, of: string): Pg321Error {
-    return new Pg321Error("storage", `catalog ${this.#path}: ${doing}: no record of ${of}`);
+    return new Pg321Error("storage", `catalog ${this.#path}: cannot ${doing}: no record of ${of}`);
   }
 
   #run(sql: string, values: Row): number {

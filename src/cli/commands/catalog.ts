@@ -6,7 +6,7 @@ import { plural } from "../../base/text/amounts.ts";
 import { type CopyReport, copyCatalog } from "../../catalog/copy/copy.ts";
 import { type CopyPreview, previewCopy } from "../../catalog/copy/preview.ts";
 import { catalogText } from "../../catalog/open.ts";
-import { parseCatalogUrl } from "../../config/catalog-url.ts";
+import { parseCatalogUrl, withoutPassword } from "../../config/catalog-url.ts";
 import type { CatalogConfig } from "../../config/config.ts";
 import { becomeStateOwner } from "../../install/state-owner.ts";
 import type { JobProgress } from "../../jobs/progress.ts";
@@ -96,7 +96,7 @@ function withOptions(error: unknown, { arguments: args }: Invocation, ends: Ends
     (end) => textOption(args, end) !== undefined && message.startsWith(`catalog ${catalogText(ends[end])}: `),
   );
   if (option === undefined) return error;
-  const named = hint.replaceAll("catalog.url", `--${option}`);
+  const named = hint.replaceAll(/catalog\.(url|path)/g, `--${option}`);
   return new Pg321Error(code, message, { hint: named, retryable, cause });
 }
 
@@ -204,14 +204,15 @@ function previewText(preview: CopyPreview, style: Style): string {
   ].join("\n");
 }
 
-function nextStep({ daemons, to: place }: CopyReport, to: CatalogConfig): string {
+function urlLines(url: Secret): string {
+  const text = url.reveal();
+  const shown = withoutPassword(text);
+  return `url = ${JSON.stringify(shown)}${shown === text ? "" : ", with the password of the role"}`;
+}
+
+function nextStep({ daemons }: CopyReport, to: CatalogConfig): string {
   if (daemons.length > 0)
     return `warning: daemons still use the source (${daemons.join(", ")}): their later records are not in the copy. To move the catalog, stop them, remove this copy and make it again`;
-  const user = to.type === "postgres" ? parseCatalogUrl(to.url.reveal())?.user : undefined;
-  const login = user === undefined ? "" : `${encodeURIComponent(user)}@`;
-  const lines =
-    to.type === "sqlite"
-      ? `path = ${JSON.stringify(to.path)}, and no url`
-      : `url to the new place, ${place.replace("://", `://${login}`)}`;
+  const lines = to.type === "sqlite" ? `path = ${JSON.stringify(to.path)}, and no url` : urlLines(to.url);
   return `next: in the config of every host, set ${lines}, under [catalog]; then restart the service: systemctl restart pg321`;
 }

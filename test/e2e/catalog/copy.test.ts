@@ -97,7 +97,7 @@ test("killed in the middle, it goes on where it was; then list, verify and resto
   expect(again.stdout).toContain(`\nsha256 ${copied.json.sha256}\n`);
   expect(again.stdout).toContain("nothing to copy: both catalogs hold the same records");
   expect(again.stdout).toContain(
-    `next: in the config of every host, set url to the new place, postgres://${postgres.address.user}@127.0.0.1:`,
+    `next: in the config of every host, set url = "${String(url).replace(/:[^@/]*@/, "@")}", with the password of the role, under [catalog]; `,
   );
   const wrong = String(url).replace(postgres.address.password, "wrong");
   const refused = await installation.run("catalog", "copy", "--to", wrong);
@@ -157,6 +157,13 @@ test("mistakes on the command line name the option, and never the password", asy
     [["--from", String(url).replace(/:\d+\//, ":1/"), "--to", "/tmp/pg321-never.db"], "unreachable: ", 13],
     [["--from", "/nowhere/catalog.db"], "there is no catalog in /nowhere/catalog.db", 2],
     [["--to", String(file), "--from", String(url)], "holds records already", 2],
+    [
+      ["--to", String(url).replace(/[^/]*$/, "nodb")],
+      `hint: create it: CREATE DATABASE nodb OWNER postgres`,
+      13,
+    ],
+    [["--to", join(String(file), "a.db")], "hint: correct --to\n", 13],
+    [["--to", join(String(file), "a.db"), "--dry-run"], "hint: correct --to\n", 13],
   ] as const) {
     const { stderr, stdout, exitCode: code } = await installation.run("catalog", "copy", ...words);
     expect([code, stdout]).toEqual([exitCode, ""]);
@@ -165,4 +172,29 @@ test("mistakes on the command line name the option, and never the password", asy
   }
   const unknown = await installation.run("catalog", "move");
   expect([unknown.exitCode, unknown.stderr]).toEqual([2, expect.stringContaining('unknown action "move"')]);
+});
+
+test("a dry run names the right that the role of the target lacks, as the copy does", async () => {
+  const [database, role] = [await postgres.createDatabase(), `poor_${crypto.randomUUID().slice(0, 8)}`];
+  await using admin = disposable(connectTo(postgres.address, database));
+  await admin.sql.unsafe(`create role ${role} login password 'secret'`);
+  const to = `${postgres.url(database).replace(/\/\/[^@]*@/, `//${role}:secret@`)}?sslmode=disable`;
+  const copy = (...words: string[]) => installation.run("catalog", "copy", "--to", to, ...words);
+  const refused = [await copy("--dry-run"), await copy()].map(({ exitCode, stderr }) => ({
+    exitCode,
+    stderr,
+  }));
+  expect(refused[0]).toEqual(refused[1] as (typeof refused)[number]);
+  expect(refused[0]).toMatchObject({
+    exitCode: 13,
+    stderr: expect.stringContaining(
+      `hint: let the role of --to own the schema, in the database ${database}: CREATE SCHEMA pg321 AUTHORIZATION ${role}\n`,
+    ),
+  });
+  await admin.sql.unsafe(`create schema pg321 authorization ${role}`);
+  expect((await copy("--dry-run")).stdout).toContain("it would be created");
+  expect((await copy()).stdout).toContain(
+    `set url = "${to.replace(":secret@", "@")}", with the password of the role, under [catalog]`,
+  );
+  await admin.sql.unsafe(`drop owned by ${role}; drop role ${role}`);
 });

@@ -11,6 +11,9 @@ const LOOK = `SELECT current_setting('server_encoding') AS encoding,
 const IS_UNFINISHED = `SELECT to_regclass('pg321.${UNFINISHED}') IS NOT NULL AS is_unfinished`;
 const VERSION = "SELECT version FROM pg321.schema_version";
 
+/** What a migration does, for errors. */
+export const MIGRATING = "bring the schema to the newest version";
+
 interface Looked {
   encoding: string;
   has_version: boolean;
@@ -76,7 +79,7 @@ export async function migrate(
   });
   refuseNewerSchema(found, label, migrations.length);
   if (found === migrations.length) return;
-  const before = await doSlowly("bring the schema to the newest version", async (transaction) => {
+  const before = await doSlowly(MIGRATING, async (transaction) => {
     await transaction.lock("pg321 schema");
     const version = await schemaVersion(transaction, label);
     refuseNewerSchema(version, label, migrations.length);

@@ -26,7 +26,11 @@ test("the only registered host leaves backups of other servers, of a forgotten h
     const makers = ["a", "forgotten", null];
     expect(makers.map((host) => owns(backup("main", host)))).toEqual([true, true, true]);
     expect(makers.map((host) => owns(backup("old", host)))).toEqual([true, false, false]);
-    expect([ownsServer("old"), hasServer("old")]).toEqual([true, true]);
+    expect([ownsServer("old"), hasServer("old", null), hasServer("old", "forgotten")]).toEqual([
+      true,
+      true,
+      true,
+    ]);
     expect(history).toEqual({ hosts: [], servers: [] });
   }
 });
@@ -38,7 +42,11 @@ test("a server that one host names is that host's, whoever made the backups", ()
     expect([a.owns(backup("main", host)), b.owns(backup("main", host))]).toEqual([true, false]);
     expect([a.owns(backup("shop", host)), b.owns(backup("shop", host))]).toEqual([false, true]);
   }
-  expect([a.ownsServer("shop"), b.ownsServer("shop"), a.hasServer("shop")]).toEqual([false, true, false]);
+  expect([a.ownsServer("shop"), b.ownsServer("shop"), a.hasServer("shop", "a")]).toEqual([
+    false,
+    true,
+    false,
+  ]);
   expect(a.history).toEqual({ hosts: ["b"], servers: ["shop"] });
 });
 
@@ -51,7 +59,8 @@ test("of a server that nobody names, a host owns the backups that it made; the o
     false,
     false,
   ]);
-  expect([a.ownsServer("old"), a.hasServer("old")]).toEqual([false, true]);
+  expect(a.ownsServer("old")).toBe(false);
+  expect(["a", "b", "gone", null].map((host) => a.hasServer("old", host))).toEqual([true, false, true, true]);
 });
 
 test("of a server that several hosts name, each owns what it made, and the first by name what none of them made", () => {

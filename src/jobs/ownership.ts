@@ -23,8 +23,11 @@ export interface Ownership {
    * name it, it is that of the first by name whose daemon works.
    */
   ownsServer(server: string): boolean;
-  /** Whether its databases are shown on this host: its config names it, or no other host does. */
-  hasServer(server: string): boolean;
+  /**
+   * Whether a database is shown on this host: its config names the server, or no other host does, and the host that made
+   * the newest backup of it is not another registered one.
+   */
+  hasServer(server: string, maker: string | null): boolean;
   /** The other registered hosts whose config has a storage of this name. */
   hostsWithStorage(storage: string): string[];
   /** The other registered hosts. */
@@ -85,7 +88,8 @@ export function ownership(
       if (maker === host) return true;
       return !rivals.some((one) => one.host === maker) && isFirst(rivals);
     },
-    hasServer: (server) => own.has(server) || naming(server).length === 0,
+    hasServer: (server, maker) =>
+      own.has(server) || (naming(server).length === 0 && others.every((one) => one.host !== maker)),
     hostsWithStorage: (storage) =>
       others.filter((one) => one.storages.some(({ name }) => name === storage)).map((one) => one.host),
     history: {

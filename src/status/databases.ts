@@ -72,7 +72,10 @@ export async function databaseStatuses(
   const tests = await restoreTestStatuses(catalog);
 
   const { hasServer } = await ownershipOf(source);
-  const shown = [...records.values()].filter(({ server }) => hasServer(server));
+  const shown = [...records].flatMap(([key, record]) => {
+    const { good = null, ended = null } = latestOf.get(key) ?? {};
+    return hasServer(record.server, newer(ended, good, now)?.host ?? null) ? record : [];
+  });
 
   const statuses: DatabaseStatus[] = [];
   for (const [index, record] of shown.sort(byName).entries()) {

@@ -4,6 +4,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { LOCAL, SERVER } from "../../../test/fixtures/config-file.ts";
 import { backUp } from "../../../test/lab/backed-up.ts";
+import { beside } from "../../../test/lab/data/shared-catalog.ts";
 import { endpointLab } from "../../../test/lab/endpoint.ts";
 import type { RestoreTestRecord } from "../../catalog/records.ts";
 import { generateSigningKey } from "../../sealed/signing-key.ts";
@@ -70,4 +71,13 @@ test("a test that could not be carried out leaves nothing", async () => {
   await using hosts = await useTwoHosts();
   await leaveResult(hosts.proving, hosts.backup, { ...hosts.record, outcome: "ERROR" });
   expect(await hosts.files()).toEqual([]);
+});
+
+test("the results about another host's backups are left to that host", async () => {
+  await using hosts = await useTwoHosts();
+  const { lab, backup, prover, proving, record } = hosts;
+  await leaveResult(proving, backup, record);
+  const context = { ...(await beside(lab.context, { other: { servers: ["main"] } })), host: "unregistered" };
+  expect(await collectResults(context, [prover.signer])).toEqual([]);
+  expect(await collectResults(lab.context, [prover.signer])).toHaveLength(1);
 });

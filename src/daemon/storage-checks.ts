@@ -1,18 +1,19 @@
 import { statfs } from "node:fs/promises";
 import { alertSelection } from "../alerts/selection-alerts.ts";
 import { deadline, unlessAborted, unlessLate } from "../base/abort.ts";
-import { messageOf, Pg321Error } from "../base/errors.ts";
+import { hintOf, messageOf, Pg321Error } from "../base/errors.ts";
 import { placeAt } from "../base/files/place.ts";
 import { HOUR_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { collectResults } from "../jobs/copies/restore-results.ts";
-import { requireInPlace } from "../jobs/in-place.ts";
+import { refusalAlone } from "../jobs/markers/refusal-alone.ts";
 import { ownershipOf } from "../jobs/ownership.ts";
 import { withoutScratch } from "../jobs/scratch/exclude.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
+import { StorageRefused } from "../storage/refused.ts";
 import { openStorage } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
 
@@ -22,6 +23,14 @@ const ANSWER_MS_MAX = 20_000;
 const COLLECT_PAUSE_MS = HOUR_MS;
 /** The key for a storage without a known object: "no such object" is an answer, too. */
 const NO_KEY = "pg321-is-it-there";
+
+/** Why a server or a storage cannot be used. */
+interface Failure {
+  error: string;
+  hint?: string | null | undefined;
+  /** It answers, but it is not the expected one. */
+  isRefused?: boolean;
+}
 
 /** Checks servers and storages between the runs, so that the status shows their current state. */
 export class StorageChecks {
@@ -53,16 +62,18 @@ export class StorageChecks {
   async #note(
     { log, signal }: JobContext,
     about: { server: string } | { storage: string },
-    look: () => Promise<string | null>,
+    look: () => Promise<Failure | null>,
   ): Promise<void> {
     signal.throwIfAborted();
-    const error = await look();
+    const failure = await look();
     const key = JSON.stringify(about);
     const before = this.#last.get(key) ?? null;
-    this.#last.set(key, error);
-    if (error === before) return;
-    if (error !== null) log.warning("unreachable", { ...about, error });
-    else log.info("reachable again", about);
+    this.#last.set(key, failure?.error ?? null);
+    if ((failure?.error ?? null) === before) return;
+    if (!failure) return log.info("reachable again", about);
+    const { error, hint, isRefused = false } = failure;
+    const what = isRefused ? "runs leave this storage out" : "unreachable";
+    log.warning(what, { ...about, error, ...(hint && { hint }) });
   }
 }
 
@@ -70,7 +81,7 @@ async function seeServer(
   context: JobContext,
   server: ServerConfig,
   listed: Map<string, readonly string[]>,
-): Promise<string | null> {
+): Promise<Failure | null> {
   try {
     const look = async () => {
       await using connection = await connect(endpointOf(server));
@@ -83,7 +94,8 @@ async function seeServer(
     listed.set(server.name, idle);
     return null;
   } catch (error) {
-    if (error instanceof Pg321Error && error.code === "database") return error.message;
+    if (error instanceof Pg321Error && error.code === "database")
+      return { error: error.message, hint: error.hint };
     throw error;
   }
 }
@@ -100,7 +112,7 @@ async function forgetServers(context: JobContext): Promise<void> {
     if (!known.has(server)) await catalog.overview.seeDatabases(server, [], clock.now().toISOString());
 }
 
-async function seeStorage(context: JobContext, storage: Storage): Promise<string | null> {
+async function seeStorage(context: JobContext, storage: Storage): Promise<Failure | null> {
   const { catalog, clock, signal } = context;
   const nothing = { free_bytes: null, total_bytes: null };
   try {
@@ -112,7 +124,7 @@ async function seeStorage(context: JobContext, storage: Storage): Promise<string
     signal.throwIfAborted();
     const error = messageOf(cause);
     await catalog.overview.seeStorage(storage.name, { ...nothing, ...lookedAt(context, error) });
-    return error;
+    return { error, hint: hintOf(cause), isRefused: cause instanceof StorageRefused };
   }
 }
 
@@ -130,7 +142,7 @@ async function lookAt(context: JobContext, known: Storage, signal: AbortSignal) 
   if (settings.type === "local") {
     const call = { what: settings.path, limitMs: ANSWER_MS_MAX, signal };
     const { bsize, blocks, bavail } = await placeAt(settings.path).run(call, () => statfs(settings.path));
-    await requireInPlace(context, known, signal);
+    await requireUsable(context, known, signal);
     return { free_bytes: bavail * bsize, total_bytes: blocks * bsize };
   }
   const latest = await catalog.overview.latestBackups(clock.now());
@@ -138,8 +150,19 @@ async function lookAt(context: JobContext, known: Storage, signal: AbortSignal) 
   // A separate, silent storage: the failure is logged once, not at every attempt of every check.
   await using storage = await openStorage(settings, { log: silentLog, clock });
   await storage.head(key, signal);
-  await requireInPlace(context, storage, signal);
+  await requireUsable(context, storage, signal);
   return {};
+}
+
+/** Throws `StorageRefused` if runs would leave the storage out, because another one, or none, is in its place. */
+async function requireUsable(context: JobContext, storage: Storage, signal: AbortSignal): Promise<void> {
+  const { catalog, config, installation } = context;
+  const { others } = await ownershipOf(context);
+  const identities = await catalog.identities.all();
+  const configured = config.storage.map(({ name }) => name);
+  const known = { configured, identities, installation, isShared: catalog.isShared, others };
+  const refused = await refusalAlone(storage, known, signal);
+  if (refused) throw new StorageRefused(storage.name, refused.problem, refused.hint);
 }
 
 function lookedAt({ clock }: JobContext, check_error: string | null) {

@@ -9,8 +9,7 @@ import type { StorageIdentity } from "../catalog/storages/identities.ts";
 import type { Config, StorageConfig } from "../config/config.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/load.ts";
 import { installedUnit } from "../install/packaged.ts";
-import { judgeMarker } from "../jobs/markers/marker-verdict.ts";
-import { readMarker } from "../jobs/shared-places.ts";
+import { refusalAlone } from "../jobs/markers/refusal-alone.ts";
 import { openStorage } from "../storage/registry.ts";
 import { clockText } from "../storage/s3/errors.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -88,29 +87,10 @@ async function isMissing(path: string): Promise<boolean> {
 }
 
 /** The reason for which a run would refuse the storage; empty if it would not. */
-async function lookAtMarker(
-  storage: Storage,
-  { configured, identities, installation, isShared = false, others = [] }: KnownStorages,
-  signal: AbortSignal,
-): Promise<Seen[]> {
+async function lookAtMarker(storage: Storage, known: KnownStorages, signal: AbortSignal): Promise<Seen[]> {
+  const { installation, isShared = false, others = [] } = known;
   // Before the first backup there is no expected marker.
   if (installation === undefined) return [];
-  const marker = await readMarker(storage, signal);
-  const found = new Map(marker ? [[storage.name, marker.storage_id]] : []);
-  const [place] = await storage.place(signal);
-  const elsewhere = others.flatMap(({ storages }) => storages.map(({ name }) => name));
-  const has = (one: Pick<HostRecord, "storages">) => one.storages.some(({ name }) => name === storage.name);
-  const about = {
-    name: storage.name,
-    place: isShared && storage.settings.type === "local" ? undefined : place,
-    installation,
-    identities,
-    configured: [...configured, ...elsewhere],
-    elsewhere,
-    namesakes: others.filter(has).map(({ host }) => host),
-    found,
-    allAnswered: false,
-  };
-  const verdict = judgeMarker({ ...about, marker });
-  return verdict.verdict === "refused" ? [failed("storage", verdict.problem, verdict.hint)] : [];
+  const refused = await refusalAlone(storage, { ...known, installation, isShared, others }, signal);
+  return refused ? [failed("storage", refused.problem, refused.hint)] : [];
 }

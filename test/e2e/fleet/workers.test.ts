@@ -93,6 +93,17 @@ test("doctor reports what a run would refuse: the server and the storages of ano
     /its marker is missing.*\n.*host "a" has a storage "disk-a", too: give this one a name/,
   );
   expect(stdout).toMatch(/its place belongs to storage "shared"\n.*name it "shared" here, too/);
+  // A daemon without the other server starts, and says which storages its runs will leave out.
+  await b.configure({ serverName: "main-b" });
+  const daemon = await hosts.daemon(b);
+  const left = ["disk-a", "shared2"].map((name) => `warning runs leave this storage out storage=${name}`);
+  for (const warning of left) await daemon.says(warning);
+  expect(daemon.stderr()).toMatch(/hint=.*host "a" has a storage "disk-a", too/);
+  expect(daemon.stderr()).toMatch(/hint=.*name it "shared" here, too/);
+  await stopped(daemon);
+  await using catalog = await hosts.catalog();
+  await catalog.hosts.forget("b", new Date().toISOString());
+  await b.configure({ serverName: "main" });
   await share(a, "a", "own");
 });
 

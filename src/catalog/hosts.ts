@@ -54,6 +54,8 @@ export interface HostServer {
   at: string;
   /** The host shares it with others (`fleet.workers = "any"`). */
   shared?: true;
+  /** The public key that signs its backups, if they are signed. */
+  signer?: string;
 }
 
 export interface HostNextRun {

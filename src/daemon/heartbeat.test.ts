@@ -34,7 +34,7 @@ async function fixture(): Promise<Fixture> {
   const lease = new AbortController();
   const problems: string[] = [];
   const warnings: string[] = [];
-  const context = () => ({ config, host: config.fleet.host, pid: 42 }) as JobContext;
+  const context = () => ({ config, keys: {}, host: config.fleet.host, pid: 42 }) as JobContext;
   const log = { ...silentLog, warning: (message: string) => void warnings.push(message) };
   const live = {
     context,

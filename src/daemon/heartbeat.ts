@@ -137,7 +137,7 @@ function hostRecord(
   live: HeartbeatOptions["live"],
   { now, startedAt }: { now: string; startedAt: string },
 ): Omit<HostRecord, "problems" | "stopped_at"> {
-  const { config, host, pid } = live.context();
+  const { config, host, keys, pid } = live.context();
   const next = live.nextRuns();
   return {
     host,
@@ -145,7 +145,7 @@ function hostRecord(
     pid,
     started_at: startedAt,
     heartbeat_at: now,
-    ...placesOf(config),
+    ...placesOf({ config, keys }),
     next_runs: timetableOf(config, new Date(now)).map(({ name, job, intervalMs }) => ({
       schedule: name,
       job,

@@ -2,7 +2,7 @@ import { Pg321Error } from "../base/errors.ts";
 import type { CatalogFacts } from "../catalog/sqlite/examine.ts";
 import type { Config } from "../config/config.ts";
 import { loadKeys } from "../jobs/keys.ts";
-import { refuseAmong } from "../jobs/register-host.ts";
+import { otherSigner, otherSignerError, refuseAmong } from "../jobs/register-host.ts";
 import type { Seen } from "./finding.ts";
 import { failed, warning } from "./finding.ts";
 
@@ -14,11 +14,17 @@ export async function lookAtFleet(
   if (installation === undefined) return [];
   // Keys that cannot be read are another finding of doctor's.
   const { signingKey } = await loadKeys(config.encryption).catch(() => ({ signingKey: undefined }));
+  const own = { config, host: config.fleet.host, installation, keys: { signingKey } };
   try {
-    refuseAmong({ config, host: config.fleet.host, installation, keys: { signingKey } }, hosts);
+    refuseAmong(own, hosts);
   } catch (error) {
     if (!(error instanceof Pg321Error)) throw error;
     return [failed(error.code, error.message, error.hint)];
+  }
+  const other = otherSigner(own, hosts);
+  if (other !== undefined) {
+    const { message, hint } = otherSignerError(config, other);
+    return [warning(message, hint)];
   }
   if (!signingKey || signingKey.installation === installation) return [];
   return [

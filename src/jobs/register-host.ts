@@ -18,7 +18,7 @@ interface Signing extends Pick<JobContext, "installation"> {
  * Throws as `refuseStranger` does.
  */
 export async function registerHost(context: Registering): Promise<void> {
-  const { catalog, clock, config, host } = context;
+  const { catalog, clock, host } = context;
   if (!catalog.isShared) return;
   await refuseStranger(context);
   const known = await catalog.hosts.one(host);
@@ -26,7 +26,7 @@ export async function registerHost(context: Registering): Promise<void> {
   const now = (await catalog.leaseTime(clock)).toISOString();
   const { pid = WITHOUT_DAEMON, started_at = now, heartbeat_at = now, stopped_at = now } = known ?? {};
   const daemon = { pid, started_at, heartbeat_at, stopped_at, next_runs: [], problems: [] };
-  const record = { host, version: VERSION, ...daemon, ...placesOf(config) };
+  const record = { host, version: VERSION, ...daemon, ...placesOf(context) };
   const isSame = (field: "servers" | "storages") =>
     JSON.stringify(known?.[field]) === JSON.stringify(record[field]);
   if (!isSame("servers") || !isSame("storages")) await catalog.hosts.put(record);
@@ -34,12 +34,15 @@ export async function registerHost(context: Registering): Promise<void> {
 
 /** The servers and storages of a host's record. */
 export function placesOf({
-  fleet,
-  server,
-  storage,
-}: Pick<Config, "fleet" | "server" | "storage">): Pick<HostRecord, "servers" | "storages"> {
+  config: { fleet, server, storage },
+  keys: { signingKey },
+}: {
+  config: Pick<Config, "fleet" | "server" | "storage">;
+  keys: Pick<JobContext["keys"], "signingKey">;
+}): Pick<HostRecord, "servers" | "storages"> {
   const shared = fleet.workers === "any" ? ({ shared: true } as const) : {};
-  const servers = server.map((one) => ({ ...hostServer(one), ...shared }));
+  const signer = signingKey === undefined ? {} : { signer: signingKey.signer };
+  const servers = server.map((one) => ({ ...hostServer(one), ...shared, ...signer }));
   return { storages: storage.map(({ name, type }) => ({ name, type })), servers };
 }
 
@@ -52,7 +55,8 @@ export function hostServer({ name, host, port }: Pick<ServerConfig, "name" | "ho
 /**
  * Refuses a host that does not fit to the other registered ones. Code `usage`: the name of a server means another one on
  * another host, and their backups would mix; if both hosts have `fleet.workers = "any"`, the same name is the same server
- * on purpose. Code `key`: the signing key is that of another installation, and no other host would trust its backups.
+ * on purpose. Code `key`: the signing key is that of another installation, or another one than a new host should have, and
+ * no other host would trust its backups.
  */
 export async function refuseStranger(context: Omit<Registering, "clock">): Promise<void> {
   if (context.catalog.isShared) refuseAmong(context, await context.catalog.hosts.all());
@@ -67,7 +71,12 @@ export function refuseAmong(
   const others = registered.filter((other) => other.host !== host);
   const [first] = others;
   if (first) refuseForeignKey(context, first.host);
-  const own = placesOf(config).servers;
+  const known = registered.find((one) => one.host === host);
+  const other = otherSigner(context, registered);
+  // A host that has this key already goes on: the others may be those with the wrong one.
+  const isOld = known !== undefined && [undefined, context.keys.signingKey?.signer].includes(signerOf(known));
+  if (other !== undefined && !isOld) throw otherSignerError(config, other);
+  const own = placesOf(context).servers;
   for (const other of others) {
     for (const mine of own) {
       const theirs = other.servers.find(({ name }) => name === mine.name);
@@ -86,6 +95,31 @@ function refuseForeignKey({ config, installation, keys }: Signing, other: string
     `signing key file ${file}: belongs to installation ${own}, but the catalog to ${installation}: the other hosts would not trust the backups of this one`,
     {
       hint: `copy the signing key file of host "${other}" to ${file}; for an installation of its own, set another catalog.url`,
+    },
+  );
+}
+
+function signerOf({ servers }: Pick<HostRecord, "servers">): string | undefined {
+  return servers.find(({ signer }) => signer !== undefined)?.signer;
+}
+
+/** Another registered host whose backups are signed by another key; undefined if there is none. */
+export function otherSigner(
+  { config, host, keys: { signingKey } }: Pick<Signing, "config" | "keys"> & { host: string },
+  registered: readonly HostRecord[],
+): string | undefined {
+  if (signingKey === undefined || config.server.length === 0) return undefined;
+  const differs = (signer = signingKey.signer) => signer !== signingKey.signer;
+  return registered.find((one) => one.host !== host && differs(signerOf(one)))?.host;
+}
+
+export function otherSignerError({ encryption }: Pick<Config, "encryption">, other: string): Pg321Error {
+  const file = encryption.signing_key_file;
+  return new Pg321Error(
+    "key",
+    `signing key file ${file}: not the key of host "${other}", so each of the two does not trust the backups of the other`,
+    {
+      hint: `copy the signing key file of the first host to ${file}; a key made by pg321 key generate --prover is only for a host without [[server]]`,
     },
   );
 }

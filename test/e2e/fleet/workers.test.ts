@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { generateSigningKey } from "../../../src/sealed/signing-key.ts";
@@ -129,6 +129,39 @@ test("a host with the signing key of another installation is refused", async () 
   await using catalog = await hosts.catalog();
   expect(await catalog.countBackups({ host: "b" })).toBe(0);
   expect(await a.backUp()).toBeDefined();
+});
+
+test("a new host with a prover's key is refused; a host that works with one already goes on, and doctor warns", async () => {
+  const { a, b } = hosts;
+  await share(b, "b", "own");
+  await b.configure({ serverName: "main-b" });
+  const file = join(b.directory, "signing.key");
+  const key = await readFile(file, "utf8");
+  await rm(file);
+  await b.ok("key", "generate", "--prover", "--identity", b.identityFile, "--signing-key", file);
+  for (const command of ["run", "backup"]) {
+    const refused = await b.run(command);
+    expect([command, refused.exitCode, refused.stderr]).toEqual([
+      command,
+      12,
+      expect.stringMatching(
+        /signing\.key: not the key of host "a", .*\n(.*\n)*hint: copy the signing key .*--prover is only for/,
+      ),
+    ]);
+  }
+  expect((await b.run("doctor")).stdout).toMatch(/failed .*not the key of host "a"/);
+  await using catalog = await hosts.catalog();
+  expect(await catalog.hosts.one("b")).toBeUndefined();
+  // As an older version has registered both.
+  const old = await catalog.hosts.one("a");
+  const servers = (old?.servers ?? []).map(({ name, at }) => ({ name, at }));
+  if (old) await catalog.hosts.put({ ...old, servers });
+  await b.backUp();
+  expect(await a.backUp()).toBeDefined();
+  expect((await a.run("doctor")).stdout).toMatch(/warning .*not the key of host "b"/);
+  await writeFile(file, key);
+  await catalog.hosts.forget("b", new Date().toISOString());
+  await b.configure({ serverName: "main" });
 });
 
 test("a due time is one host's; when that host dies, the other makes the next backups", async () => {

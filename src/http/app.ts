@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { inTurns, ownTurn } from "../base/steps.ts";
+import { inTurns } from "../base/steps.ts";
 import { jsonSteps } from "../base/text/json.ts";
 import { visibleSteps } from "../base/text/visible.ts";
 import type { HttpConfig } from "../config/config.ts";
@@ -17,7 +17,9 @@ import { errorAnswer, pageAnswer, secured } from "./answer.ts";
 import { fleetRoutes } from "./fleet.ts";
 import { type Asked, refusalOf } from "./guard.ts";
 import { healthAnswer, readyAnswer } from "./health.ts";
-import { type Sharing, type StatusForms, statusAnswers } from "./status.ts";
+import type { PageQuery } from "./page/query.ts";
+import { sharing } from "./sharing.ts";
+import { type StatusForms, statusAnswers } from "./status.ts";
 
 export interface AppSource {
   live: LiveDaemon;
@@ -37,12 +39,6 @@ export interface Places {
 
 /** Answers one request. Never rejects. */
 export type Answer = (request: Asked, places: Places) => Promise<Response>;
-
-/**
- * How long a report is given to others if many clients want one: each costs CPU time that the backups need, and a client
- * that is closed for being slow asks again at once.
- */
-const REPORT_MS_MAX = 1_000;
 
 /** Returns the function that answers requests. It only reads, and keeps nothing between requests unless places are few. */
 export function httpAnswers(source: AppSource): Answer {
@@ -72,7 +68,7 @@ export function httpAnswers(source: AppSource): Answer {
 }
 
 function routes({ live, clock }: AppSource, areFew: () => boolean): Hono {
-  const shared: Sharing = (make) => sharedWhile(make, { areFew, clock });
+  const shared = sharing(areFew, clock);
   const report = shared(() => inForce(live, (context) => statusReport(context, live)));
   const metricsText = shared(async () => {
     const metrics = await import("./metrics/metrics.ts");
@@ -104,24 +100,26 @@ function routes({ live, clock }: AppSource, areFew: () => boolean): Hono {
     const metrics = await import("./metrics/metrics.ts");
     return new Response(await metricsText(), { headers: { "content-type": metrics.METRICS_CONTENT_TYPE } });
   });
-  app.get("/", async ({ req }) => {
+  const shownPage = shared(async (query: PageQuery) => {
     const page = await import("./page/page.tsx");
-    const query = page.pageQuery(new URL(req.url).searchParams);
     const shown = await report();
-    let status: 200 | 404 = 200;
-    const html = await inForce(live, async (context) => {
+    return inForce(live, async (context) => {
       const { isShared } = context.catalog;
       if (query.backup !== null) {
         const found = await page.pageBackup(context, query.backup);
-        status = found === undefined ? 404 : 200;
-        return page.renderBackup(shown, found, query, isShared);
+        return { isFound: found !== undefined, html: page.renderBackup(shown, found, query, isShared) };
       }
       const history = await page.pageHistory(context, query);
       const series = await page.pageSeries(context.catalog, shown, query);
       const year = await page.pageYear(context.catalog, shown, query);
-      return inTurns(page.pageSteps({ report: shown, history, series, year, query, isShared }));
+      const steps = page.pageSteps({ report: shown, history, series, year, query, isShared });
+      return { isFound: true, html: await inTurns(steps) };
     });
-    return pageAnswer(html, page.PAGE_STYLE_HASH, status);
+  });
+  app.get("/", async ({ req }) => {
+    const { PAGE_STYLE_HASH, pageQuery } = await import("./page/page.tsx");
+    const { isFound, html } = await shownPage(pageQuery(new URL(req.url).searchParams));
+    return pageAnswer(html, PAGE_STYLE_HASH, isFound ? 200 : 404);
   });
   app.notFound(({ req }) =>
     errorAnswer(req.raw, 404, "not found; try /, /status, /metrics, /health or /ready"),
@@ -141,30 +139,6 @@ async function inForce<T>(live: LiveDaemon, work: (context: JobContext) => Promi
     if (live.context() === context) throw error;
     return await work(live.context());
   }
-}
-
-/**
- * Requests that arrive while something is being made share it, and for a while afterwards if places are few. Each goes on in
- * a turn of its own: to send a large answer to 64 clients takes a second.
- */
-function sharedWhile<T>(
-  make: () => Promise<T>,
-  { areFew, clock }: { areFew: () => boolean; clock: Clock },
-): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  const forget = () => {
-    made = undefined;
-  };
-  const keep = () => (areFew() ? clock.sleep(REPORT_MS_MAX).then(forget) : forget());
-  return async () => {
-    if (made === undefined) {
-      made = make();
-      made.then(keep, forget);
-    }
-    const shown = await made;
-    await ownTurn();
-    return shown;
-  };
 }
 
 /** Path and query of a request line in any form. The host is dropped: `refusalOf` has checked the header already. */

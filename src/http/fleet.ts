@@ -6,7 +6,9 @@ import type { FleetReport } from "../status/fleet/report.ts";
 import { fleetSteps } from "../status/fleet/text.ts";
 import { fleetJson, fleetVerdict } from "../status/fleet/verdict.ts";
 import { errorAnswer, pageAnswer } from "./answer.ts";
-import { type Sharing, type StatusForms, statusAnswers } from "./status.ts";
+import type { PageQuery } from "./page/query.ts";
+import type { Sharing } from "./sharing.ts";
+import { type StatusForms, statusAnswers } from "./status.ts";
 
 const FLEET_VALUES = "fleet must be 1 (all hosts of the catalog) or 0";
 
@@ -21,6 +23,14 @@ export function fleetRoutes(app: Hono, report: () => Promise<FleetReport>, share
     },
   };
   const status = statusAnswers(forms, shared);
+  const metrics = shared(async () => {
+    const { renderFleetMetrics } = await import("./metrics/fleet.ts");
+    return renderFleetMetrics(await report());
+  });
+  const page = shared(async (query: PageQuery) => {
+    const { fleetPageSteps } = await import("./page/fleet.tsx");
+    return inTurns(fleetPageSteps(await report(), query));
+  });
   app.get("/status", async ({ req }, next) => {
     const refused = refusalOf(req);
     if (refused) return refused;
@@ -30,16 +40,12 @@ export function fleetRoutes(app: Hono, report: () => Promise<FleetReport>, share
     const refused = refusalOf(req);
     if (refused || req.query("fleet") !== "1") return refused ?? (await next());
     const { METRICS_CONTENT_TYPE } = await import("./metrics/metrics.ts");
-    const { renderFleetMetrics } = await import("./metrics/fleet.ts");
-    const text = await renderFleetMetrics(await report());
-    return new Response(text, { headers: { "content-type": METRICS_CONTENT_TYPE } });
+    return new Response(await metrics(), { headers: { "content-type": METRICS_CONTENT_TYPE } });
   });
   app.get("/", async ({ req }, next) => {
     if (req.query("fleet") !== "1") return await next();
     const { PAGE_STYLE_HASH, pageQuery } = await import("./page/page.tsx");
-    const { fleetPageSteps } = await import("./page/fleet.tsx");
-    const query = pageQuery(new URL(req.url).searchParams);
-    return pageAnswer(await inTurns(fleetPageSteps(await report(), query)), PAGE_STYLE_HASH);
+    return pageAnswer(await page(pageQuery(new URL(req.url).searchParams)), PAGE_STYLE_HASH);
   });
 }
 

@@ -2,6 +2,7 @@ import type { HonoRequest } from "hono";
 import { inTurns, type Steps } from "../base/steps.ts";
 import type { VerdictLevel } from "../status/verdict.ts";
 import { errorAnswer, FORMATS, type Format, formatOf, jsonAnswer, textAnswer } from "./answer.ts";
+import type { Sharing } from "./sharing.ts";
 
 /** A report, and how it is shown. */
 export interface StatusForms<R> {
@@ -10,9 +11,6 @@ export interface StatusForms<R> {
   json: (report: R) => Steps<string>;
   text: (report: R) => Steps<string>;
 }
-
-/** Lets those who ask for something at the same time share it. */
-export type Sharing = <T>(make: () => Promise<T>) => () => Promise<T>;
 
 /** Returns the function that answers requests for `/status`. Those at the same time share the report and its text. */
 export function statusAnswers<R>(

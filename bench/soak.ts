@@ -15,7 +15,8 @@ const { values } = parseArgs({
   options: {
     scrapes: { type: "string", default: "10000" },
     backups: { type: "string", default: "200" },
-    rest: { type: "string", default: "40" },
+    /** Longer than the daemon takes to give memory back. */
+    rest: { type: "string", default: "45" },
     ratio: { type: "string", default: "1.15" },
   },
 });

@@ -74,6 +74,7 @@ export class ActiveRuns {
   /** By the name of the schedule: how many runs in a row were skipped. */
   readonly #skipped = new Map<string, number>();
   readonly #stopping = new AbortController();
+  #endedAtMs: number | undefined;
 
   constructor(options: ActiveRunsOptions) {
     this.#options = options;
@@ -140,6 +141,11 @@ export class ActiveRuns {
     this.#keep(this.#carryOut(run));
   }
 
+  /** When the last run ended, by the monotonic clock; undefined before the first one. */
+  get endedAtMs(): number | undefined {
+    return this.#endedAtMs;
+  }
+
   running(): RunningStatus[] {
     const { context } = this.#options.inForce();
     return [...this.#runs.values()].map(({ schedule, state, runId, startedAt, progress }) => ({
@@ -182,7 +188,7 @@ export class ActiveRuns {
 
   /** Never throws. */
   async #carryOut(run: ActiveRun): Promise<void> {
-    const { log, onChange, onEnd, inForce } = this.#options;
+    const { clock, log, onChange, onEnd, inForce } = this.#options;
     const { schedule, ending } = run;
     try {
       for (let retry = 1; ; retry++) {
@@ -202,6 +208,7 @@ export class ActiveRuns {
       await this.#reportFailure(run, error);
     } finally {
       this.#runs.delete(schedule.name);
+      this.#endedAtMs = clock.monotonicMs();
       onChange();
       onEnd();
     }

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,10 +38,10 @@ interface Fixture extends AsyncDisposable {
   running: Promise<void>;
 }
 
-async function running(options: Partial<DaemonOptions> = {}): Promise<Fixture> {
+async function running(options: Partial<DaemonOptions> = {}, verify = "off"): Promise<Fixture> {
   const directory = await mkdtemp(join(tmpdir(), "pg321-daemon-"));
   const clock = new HangingClock();
-  const off = '[schedule]\nbackup = "off"\ncleanup = "off"\nverify = "off"\nrepair = "off"\n';
+  const off = `[schedule]\nbackup = "off"\ncleanup = "off"\nverify = "${verify}"\nrepair = "off"\n`;
   const server = 'host = "127.0.0.1"\nport = 1\n';
   const config = await loadToml(
     `state_dir = "${directory}"\n${MINIMAL.replace('name = "main"\n', `name = "main"\n${server}`)}${off}`,
@@ -94,6 +94,23 @@ test("it is healthy and feeds the watchdog while its scheduler ticks, and neithe
   await clock.advance(20_000);
   expect(await daemon.problems()).toEqual([]);
   expect(sent).toContain("WATCHDOG");
+});
+
+test("memory is given back once after each run, when the daemon is at rest", async () => {
+  using shrink = spyOn(Bun, "shrink").mockImplementation(() => {});
+  using _cpu = spyOn(process, "cpuUsage").mockReturnValue({ user: 0, system: 0 });
+  await using fixture = await running({}, "@hourly");
+  const { daemon, clock, catalog } = fixture;
+  await clock.advance(30 * MINUTE_MS);
+  const before = shrink.mock.calls.length;
+  const ended = async () => (await catalog.runs({ job: "verify" })).filter((run) => run.finished_at).length;
+  for (let count = 1; count <= 2; count++) {
+    const runs = await ended();
+    while ((await ended()) === runs) await clock.advance(MINUTE_MS);
+    await clock.advance(5 * MINUTE_MS);
+    expect({ at: count, shrunk: shrink.mock.calls.length - before }).toEqual({ at: count, shrunk: count });
+  }
+  expect(daemon.running()).toEqual([]);
 });
 
 test("a failing catalog is a problem, but the watchdog is still fed", async () => {

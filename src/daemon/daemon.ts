@@ -20,6 +20,7 @@ import { CatalogWatch } from "./catalog-watch.ts";
 import { ContextInForce } from "./context-in-force.ts";
 import { problemsOf, SCHEDULE_MS_MAX } from "./problems.ts";
 import { alertReload, mistakesIn, refuseFixedChange, warnOfClosedPaths } from "./reload.ts";
+import { Rest } from "./rest.ts";
 import { AbandonedBackups } from "./schedule/abandoned.ts";
 import type { StartingPlans } from "./schedule/plans.ts";
 import { reloadedPlans, startingPlans } from "./schedule/plans.ts";
@@ -65,6 +66,7 @@ export class Daemon implements LiveDaemon {
   readonly #scheduler: Scheduler;
   readonly #runs: ActiveRuns;
   readonly #sightings = new StorageChecks();
+  readonly #rest = new Rest();
   readonly #catalogWatch: CatalogWatch;
   readonly #abandoned: AbandonedBackups;
   /** With the system clock, also in tests: the threads of this process cannot use another one. */
@@ -268,6 +270,7 @@ export class Daemon implements LiveDaemon {
     this.#sendStatus();
     this.#catalogWatch.look(this.context());
     this.#abandoned.look(this.#inForce);
+    this.#rest.look(this.#runs, this.#options.clock.monotonicMs());
     if (this.#options.clock.monotonicMs() - this.#deliveredAtMs >= DELIVERY_PAUSE_MS) this.#deliver();
   }
 

@@ -75,6 +75,11 @@ test("of a server that several hosts name, each owns what it made, and the first
     expect([a?.owns(backup("main", host)), b?.owns(backup("main", host))]).toEqual([...owners]);
   expect([a?.ownsServer("main"), b?.ownsServer("main")]).toEqual([true, false]);
   expect([a?.history.servers, b?.history.servers]).toEqual([[], ["main"]]);
+  // Only one of three is the first.
+  const all = ["a", "b", "c"].map((host) => hostRecord(host, ["main"]));
+  const three = all.map(({ host }) => ownership(host, named("main"), all));
+  for (const host of ["gone", null])
+    expect(three.map(({ owns }) => owns(backup("main", host)))).toEqual([true, false, false]);
   // The daemon of the first one is silent: its backups stay its own, the alerts about the server go on.
   const alone = ownership("b", named("main"), registered, ({ host }) => host !== "a");
   expect([

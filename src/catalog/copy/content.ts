@@ -1,5 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
+import { Pg321Error } from "../../base/errors.ts";
+import { plural } from "../../base/text/amounts.ts";
 import type { Row } from "../sqlite/tables.ts";
 import type { CopiedTable, ReadablePlace } from "./place.ts";
 
@@ -86,6 +88,16 @@ export async function* pagesOf(place: ReadablePlace, table: CopiedTable, from?: 
   }
 }
 
+/** Throws code `verification` unless all rows of a table were read: the pages are found by their keys, the count is not. */
+export async function requireAll(place: ReadablePlace, table: CopiedTable, rows: number): Promise<void> {
+  const there = await place.count(table);
+  if (there === rows) return;
+  throw new Pg321Error(
+    "verification",
+    `${place.label}: ${rows} of ${plural(there, "record")} of ${table.name} were read, so they cannot be copied or compared`,
+  );
+}
+
 export async function contentOf(
   place: ReadablePlace,
   table: CopiedTable,
@@ -96,5 +108,6 @@ export async function contentOf(
     hash.add(rows);
     onRows(rows.length);
   }
+  await requireAll(place, table, hash.rows);
   return hash.content();
 }

@@ -109,25 +109,35 @@ test("a copied catalog goes on as one that was never copied: its sums count, its
 });
 
 test("a file that a command writes to while it is copied is refused, and the next copy has everything", async () => {
-  const [source, to] = [await filled(), file("late.db")];
-  const late = backupRecord({ status: "VERIFIED" });
-  let writing: Promise<void> | undefined;
-  const write = async () => {
-    await using catalog = await openCatalog(source, { clock });
-    await catalog.insertBackup(late);
-  };
-  // The snapshot of the copy is older than this, whenever it becomes durable before the end.
-  const onProgress = () => {
-    writing ??= write();
-  };
-  const error = await errorOf(copy(source, to, { onProgress }));
-  await writing;
-  expect(error).toMatchObject({ code: "locked", exitCode: 11 });
-  expect(error.message).toContain("has changed since it was read: backups");
-  expect(await errorOf(openCatalog(to, { clock }))).toMatchObject({ code: "usage" });
-  expect(await copy(source, to)).toMatchObject({ outcome: "started_over" });
-  await using catalog = await openCatalog(to, { clock });
-  expect((await catalog.backup(late.id))?.id).toBe(late.id);
+  for (const [index, to] of [file("late.db"), await inPostgres()].entries()) {
+    const source = await filled(`source-${index}.db`);
+    const late = backupRecord({ status: "VERIFIED" });
+    let writing: Promise<void> | undefined;
+    const write = async () => {
+      await using catalog = await openCatalog(source, { clock });
+      await catalog.updateBackup("id-1", { hold_reason: "needed" });
+      await catalog.insertBackup(late);
+    };
+    // The snapshot of the copy is older than this, whenever it becomes durable before the end.
+    const onProgress = () => {
+      writing ??= write();
+    };
+    const error = await errorOf(copy(source, to, { onProgress }));
+    await writing;
+    expect(error).toMatchObject({ code: "locked", exitCode: 11 });
+    expect(error.message).toContain("has changed since it was read: backups");
+    expect(await errorOf(openCatalog(to, { clock }))).toMatchObject({ code: "usage" });
+    expect(await copy(source, to)).toMatchObject({ outcome: "started_over" });
+    await using catalog = await openCatalog(to, { clock });
+    expect((await catalog.backup(late.id))?.id).toBe(late.id);
+    // The table that is not copied is made anew, too.
+    const retained = async (one: Catalog) => {
+      await using plan = await one.retained();
+      return (await Array.fromAsync(plan.backups())).flat();
+    };
+    await using original = await openCatalog(source, { clock });
+    expect(await retained(catalog)).toEqual(await retained(original));
+  }
 });
 
 test("daemons that still use a catalog in PostgreSQL are named, whatever their pid is", async () => {

@@ -7,7 +7,15 @@ import { type Held, holdLease, isHeld } from "../lease.ts";
 import { catalogText, openCatalog } from "../open.ts";
 import { unfinishedError } from "../sqlite/migration/unfinished.ts";
 import type { Row } from "../sqlite/tables.ts";
-import { ContentHash, catalogHash, contentOf, pagesOf, rowText, type TableContent } from "./content.ts";
+import {
+  ContentHash,
+  catalogHash,
+  contentOf,
+  pagesOf,
+  requireAll,
+  rowText,
+  type TableContent,
+} from "./content.ts";
 import {
   differsError,
   otherContentError,
@@ -220,6 +228,7 @@ async function fill(
       done += rows.length;
       onProgress("copy", done, total);
     }
+    await requireAll(source, table, hash.rows);
     contents.push(hash.content());
   }
   return contents;

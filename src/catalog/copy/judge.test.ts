@@ -122,7 +122,9 @@ test("a file that a daemon or a run uses is refused; a catalog in PostgreSQL is 
 });
 
 test("two copies into one target at once: the second is refused", async () => {
-  const source = await filled("source.db", 300);
+  // Only of a file the source itself is held.
+  const source = await inPostgres(1);
+  await copy(await filled("source.db", 300), source);
   const to = await inPostgres();
   let second: Promise<unknown> | undefined;
   const onProgress = () => {

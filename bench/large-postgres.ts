@@ -1,7 +1,7 @@
 import postgres from "postgres";
 import { leftOut } from "../src/catalog/postgres/migration/latest-backups.ts";
 import { FILL_RETAINED } from "../src/catalog/postgres/migration/retained-backups.ts";
-import { latestOf } from "../src/catalog/sqlite/migration/latest-backups.ts";
+import { LATEST_COLUMNS, latestOf } from "../src/catalog/sqlite/migration/latest-backups.ts";
 import { PLACES } from "../src/catalog/sqlite/statements.ts";
 import type { Shape } from "./catalog-shape.ts";
 
@@ -44,7 +44,7 @@ export async function fillPostgres(
     await sql.unsafe(`INSERT INTO copy_totals
       SELECT server, database, storage, count(*), sum(coalesce(copies.object_bytes, 0)), max(started_at)
       FROM copies JOIN backups ON id = backup_id WHERE state = 'CONFIRMED' GROUP BY 1, 2, 3`);
-    await sql.unsafe(`INSERT INTO latest_backups
+    await sql.unsafe(`INSERT INTO latest_backups (${LATEST_COLUMNS})
       ${latestOf(`(${PLACES})`, leftOut)}`);
     await sql.unsafe(FILL_RETAINED);
     await sql.unsafe("VACUUM ANALYZE");

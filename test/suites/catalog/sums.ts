@@ -89,6 +89,34 @@ const step = fc.oneof(
       facts: fc.constantFrom(null, { tables: 1 }, { left_out: { key: "part" } }),
     }),
   },
+  // Fields that change nothing of which backup is the newest.
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("backup fields" as const),
+      which,
+      change: fc.constantFrom(
+        { dump_bytes: 2 ** 40, object_bytes: null },
+        { finished_at: at(8) },
+        { error: 'a "quoted" \\u0041\n\tü \u{1f600}' },
+        { object_bytes: 5, error: null },
+      ),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("copy fields" as const),
+      which,
+      storage: fc.constantFrom(...STORAGES),
+      change: fc.constantFrom(
+        { confirmed_at: at(7) },
+        { lock_mode: "compliance" as const, lock_place: "eu" },
+        { lock_error: "no 'right'" },
+        { locked_until: at(10) },
+      ),
+    }),
+  },
 );
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 
@@ -104,6 +132,12 @@ async function take(catalog: Catalog, one: Step): Promise<void> {
   if (one.do === "status") {
     const { status, facts, held_at, hold_reason } = one;
     return catalog.updateBackup(backup.id, { status, facts, held_at, hold_reason });
+  }
+  if (one.do === "backup fields") return catalog.updateBackup(backup.id, one.change);
+  if (one.do === "copy fields") {
+    const copies = await catalog.copies(backup.id);
+    if (!copies.some(({ storage }) => storage === one.storage)) return;
+    return catalog.updateCopy(backup.id, one.storage, one.change);
   }
   const change = { state: one.state, object_bytes: one.bytes, locked_until: one.locked_until };
   if (one.do === "put") return catalog.putCopy(copyRecord(backup, { storage: one.storage, ...change }));

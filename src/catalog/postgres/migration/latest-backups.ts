@@ -1,5 +1,6 @@
 import {
   dropEmptyPlace,
+  LATEST_COLUMNS,
   latestOf,
   latestTable,
   settleEnded,
@@ -17,7 +18,7 @@ const CHANGED = { id: "of_backup", server: "of_server", database: "of_database" 
  * all others before.
  */
 export const LATEST_BACKUPS: string = `${latestTable("")}
-  INSERT INTO latest_backups ${latestOf(`(${PLACES})`, leftOut)};
+  INSERT INTO latest_backups (${LATEST_COLUMNS}) ${latestOf(`(${PLACES})`, leftOut)};
   CREATE FUNCTION settle_latest(of_backup text, of_server text, of_database text) RETURNS void LANGUAGE plpgsql
     SET search_path = pg321 AS $settle$
   BEGIN

@@ -2,6 +2,7 @@ import { CHANGED_TIMES } from "./changed-times.ts";
 import { HOST_TOTALS } from "./host-totals.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
 import { RETAINED_BACKUPS } from "./retained-backups.ts";
+import { STANDINGS } from "./standings.ts";
 import { SPOOLS } from "./spools.ts";
 import { TOTALS } from "./totals.ts";
 
@@ -334,4 +335,5 @@ export const MIGRATIONS: readonly string[] = [
   RETAINED_BACKUPS,
   HOST_TOTALS,
   CHANGED_TIMES,
+  STANDINGS,
 ].map((sql) => sql.replace(/\bTEXT\b/g, TEXT));

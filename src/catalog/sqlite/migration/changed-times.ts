@@ -1,4 +1,4 @@
-import { latestOf } from "./latest-backups.ts";
+import { LATEST_COLUMNS, latestOf } from "./latest-backups.ts";
 import { FACTS } from "./retained-backups.ts";
 
 const VALUES = FACTS.split(", ")
@@ -11,7 +11,7 @@ export const moveRetained = `UPDATE retained_backups SET ${VALUES}
 
 export const findLatest = (leftOut: (facts: string) => string): string => `
     DELETE FROM latest_backups WHERE server = NEW.server AND database = NEW.database;
-    INSERT INTO latest_backups ${latestOf("(SELECT NEW.server AS server, NEW.database AS database)", leftOut)};`;
+    INSERT INTO latest_backups (${LATEST_COLUMNS}) ${latestOf("(SELECT NEW.server AS server, NEW.database AS database)", leftOut)};`;
 
 /** When a backup began is corrected only by hand, and then the tables made of the records follow. */
 export const TIME_CHANGED = "AFTER UPDATE OF started_at ON backups";

@@ -6,6 +6,9 @@ const IS_GOOD = `status IN ('VERIFIED', 'PARTIAL')
       AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED')`;
 const IS_ENDED = "status <> 'RUNNING'";
 
+/** In the order in which `latestOf` selects them. */
+export const LATEST_COLUMNS = "server, database, good_id, good_started_at, left_out, ended_id, ended_started_at";
+
 /**
  * The newest good backup and the newest one that has ended, whatever their date, of every place that has a backup.
  * `leftOut`: an expression for what the config left out of the backup with these `facts`.
@@ -82,7 +85,7 @@ const ofCopy = (row: "NEW" | "OLD"): Changed => ({
 });
 
 /** Fills the table from the records. */
-export const FILL_LATEST: string = `INSERT INTO latest_backups ${latestOf(`(${PLACES})`, leftOut)}`;
+export const FILL_LATEST: string = `INSERT INTO latest_backups (${LATEST_COLUMNS}) ${latestOf(`(${PLACES})`, leftOut)}`;
 
 export const LATEST_BACKUPS: string = `${latestTable("STRICT, WITHOUT ROWID")}
   ${FILL_LATEST};

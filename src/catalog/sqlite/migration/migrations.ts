@@ -3,6 +3,7 @@ import { FIRST_MIGRATIONS } from "./first-migrations.ts";
 import { HOST_TOTALS } from "./host-totals.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
 import { RETAINED_BACKUPS } from "./retained-backups.ts";
+import { STANDINGS } from "./standings.ts";
 
 /** The copies read back on each day; a day without any has no row. */
 const COUNT_VERIFIED = `INSERT INTO verified_days
@@ -261,4 +262,5 @@ export const MIGRATIONS: readonly string[] = [
   RETAINED_BACKUPS,
   HOST_TOTALS,
   CHANGED_TIMES,
+  STANDINGS,
 ];

@@ -2,12 +2,12 @@ import { setImmediate } from "node:timers/promises";
 import { believedUntil } from "../../../base/newest-good.ts";
 import type { LatestBackups, Standing, StandingBackup, StandingCopy } from "../../overview.ts";
 import type { BackupRecord } from "../../records.ts";
-import { BACKUPS, fromRow, type Row } from "../tables.ts";
+import { BACKUPS, type Binding, fromRow, type Row } from "../tables.ts";
 import { NEWEST_BACKUP } from "./newest.ts";
 
 /*
- * The latest backups of every database, by the table that triggers keep: page by page, each in three statements, for both
- * catalogs. No statement joins it with the backups, so no planner can choose to read all of them.
+ * The latest backups of every database, by the table that triggers keep, page by page, for both catalogs. What a report shows
+ * of them stands in the table itself. No statement joins it with the backups, so no planner can choose to read all of them.
  */
 
 /** Statements, one after the other: each is yielded and comes back with its rows. */
@@ -23,14 +23,18 @@ export interface LatestReader {
   places: number;
 }
 
-const PLACES_PAGE = `SELECT server, database, good_id, good_started_at, left_out, ended_id, ended_started_at FROM latest_backups
+const placesPage = (columns: string) =>
+  `SELECT ${columns} FROM latest_backups
   WHERE (server, database) > ($server, $database) ORDER BY server, database LIMIT $places`;
+const IDS = "server, database, good_id, good_started_at, ended_id, ended_started_at";
+const IDS_PAGE = placesPage(IDS);
+const STANDINGS_PAGE = placesPage(`${IDS}, left_out, good, good_copies, ended`);
 const byId = (columns: string) =>
   `SELECT ${columns} FROM backups WHERE id IN (SELECT value FROM json_each($ids))`;
 const STANDING = byId("id, kind, host, status, started_at, finished_at, dump_bytes, object_bytes, error");
 const WHOLE = byId(Object.keys(BACKUPS.columns).join(", "));
-const COPIES = `SELECT backup_id, storage, state, confirmed_at, locked_until, lock_mode, lock_error, lock_place FROM copies
-  WHERE backup_id IN (SELECT value FROM json_each($ids)) ORDER BY backup_id, storage`;
+const COPIES = `SELECT storage, state, confirmed_at, locked_until, lock_mode, lock_error, lock_place FROM copies
+  WHERE backup_id IN (SELECT value FROM json_each($ids)) ORDER BY storage`;
 
 /** One row of the table, with the ids by the rule of `base/newest-good.ts`. */
 interface Latest {
@@ -38,35 +42,30 @@ interface Latest {
   database: string;
   goodId: string | null;
   endedId: string | null;
-  /** JSON; undefined: not of this backup. */
-  leftOut: string | null | undefined;
+  row: Row;
 }
 
 /** `Overview.latestBackups` */
 export function latestBackups(reader: LatestReader, now: Date): Promise<LatestBackups[]> {
-  return pages(reader, now, function* (page) {
-    const backups = yield* backupsOf(WHOLE, page, (row) => fromRow<BackupRecord>(BACKUPS, row));
+  return pages(reader, now, IDS_PAGE, function* (page) {
+    const ids = [...new Set(page.flatMap(({ goodId, endedId }) => [goodId ?? [], endedId ?? []].flat()))];
+    const rows = yield [WHOLE, { ids: JSON.stringify(ids) }];
+    const backups = new Map(rows.map((row) => [row["id"], fromRow<BackupRecord>(BACKUPS, row)]));
+    const backup = (id: string | null) => backups.get(id) ?? null;
     return page.map(({ server, database, goodId, endedId }) => {
-      return { server, database, good: backups(goodId), ended: backups(endedId) };
+      return { server, database, good: backup(goodId), ended: backup(endedId) };
     });
   });
 }
 
 /** `Overview.standings` */
 export function standings(reader: LatestReader, now: Date): Promise<Standing[]> {
-  return pages(reader, now, function* (page) {
-    const backups = yield* backupsOf(STANDING, page, (row) => row as unknown as StandingBackup);
-    const copies = yield* copiesOf(page);
+  return pages(reader, now, STANDINGS_PAGE, function* (page) {
     const found: Standing[] = [];
-    for (const { server, database, goodId, endedId, leftOut } of page) {
-      const good = backups(goodId);
-      const left_out = leftOut === undefined ? yield* leftOutOf(goodId) : jsonOf(leftOut);
-      found.push({
-        server,
-        database,
-        good: good && { ...good, left_out, copies: copies.get(goodId) ?? [] },
-        ended: backups(endedId),
-      });
+    for (const { server, database, goodId, endedId, row } of page) {
+      const good = goodId === row["good_id"] ? goodIn(row) : yield* goodOf(goodId);
+      const ended = endedId === row["ended_id"] ? jsonOf(row["ended"]) : yield* standingOf(endedId);
+      found.push({ server, database, good, ended: ended as StandingBackup | null });
     }
     return found;
   });
@@ -75,6 +74,7 @@ export function standings(reader: LatestReader, now: Date): Promise<Standing[]> 
 async function pages<T>(
   { atOneMoment, places }: LatestReader,
   now: Date,
+  sql: string,
   readMore: (page: readonly Latest[]) => Reading<T[]>,
 ): Promise<T[]> {
   const until = believedUntil(now).toISOString();
@@ -82,9 +82,8 @@ async function pages<T>(
   let from: Row = { server: "", database: "" };
   for (;;) {
     const { page, more } = await atOneMoment(function* () {
-      const rows = yield [PLACES_PAGE, { ...from, places }];
       const page: Latest[] = [];
-      for (const row of rows) page.push(yield* latestOf(row, until));
+      for (const row of yield [sql, { ...from, places }]) page.push(yield* latestOf(row, until));
       return { page, more: yield* readMore(page) };
     });
     for (const one of more) found.push(one);
@@ -104,40 +103,30 @@ function* latestOf(row: Row, until: string): Reading<Latest> {
     const [believed] = yield [NEWEST_BACKUP[which], { server, database, until }];
     return believed ? String(believed["id"]) : id;
   }
-  const goodId = yield* idOf("good");
-  const leftOut = goodId === row["good_id"] ? (row["left_out"] as string | null) : undefined;
-  return { server, database, goodId, endedId: yield* idOf("ended"), leftOut };
+  return { server, database, goodId: yield* idOf("good"), endedId: yield* idOf("ended"), row };
 }
 
-/** Returns how to find the backups of a page by their ids. */
-function* backupsOf<B>(
-  sql: string,
-  page: readonly Latest[],
-  toBackup: (row: Row) => B,
-): Reading<(id: string | null) => B | null> {
-  const ids = [...new Set(page.flatMap(({ goodId, endedId }) => [goodId ?? [], endedId ?? []].flat()))];
-  const rows = yield [sql, { ids: JSON.stringify(ids) }];
-  const backups = new Map(rows.map((row) => [row["id"], toBackup(row)]));
-  return (id) => backups.get(id) ?? null;
+function goodIn(row: Row): Standing["good"] {
+  const good = jsonOf(row["good"]) as StandingBackup | null;
+  const copies = (jsonOf(row["good_copies"]) ?? []) as StandingCopy[];
+  return good && { ...good, left_out: jsonOf(row["left_out"]), copies };
 }
 
-function* copiesOf(page: readonly Latest[]): Reading<Map<unknown, StandingCopy[]>> {
-  const ids = JSON.stringify(page.flatMap(({ goodId }) => goodId ?? []));
-  const copies = new Map<unknown, StandingCopy[]>();
-  for (const { backup_id, ...copy } of yield [COPIES, { ids }]) {
-    const own = copies.get(backup_id) ?? [];
-    copies.set(backup_id, own);
-    own.push(copy as unknown as StandingCopy);
-  }
-  return copies;
+/** One that the table does not name. */
+function* goodOf(id: string | null): Reading<Standing["good"]> {
+  const good = yield* standingOf(id);
+  const ids = JSON.stringify([id]);
+  const [row] = yield [byId("facts"), { ids }];
+  const facts = jsonOf(row?.["facts"]) as Record<string, unknown> | null;
+  const copies = (yield [COPIES, { ids }]) as unknown as StandingCopy[];
+  return good && { ...good, left_out: facts?.["left_out"] ?? null, copies };
 }
 
-function* leftOutOf(id: string | null): Reading<unknown> {
-  const [row] = yield [byId("facts"), { ids: JSON.stringify([id]) }];
-  const facts = jsonOf((row?.["facts"] ?? null) as string | null) as Record<string, unknown> | null;
-  return facts?.["left_out"] ?? null;
+function* standingOf(id: string | null): Reading<StandingBackup | null> {
+  const [row] = yield [STANDING, { ids: JSON.stringify([id]) }];
+  return (row as unknown as StandingBackup | undefined) ?? null;
 }
 
-function jsonOf(text: string | null): unknown {
-  return text === null ? null : JSON.parse(text);
+function jsonOf(text: Binding | undefined): unknown {
+  return typeof text === "string" ? JSON.parse(text) : null;
 }

@@ -35,6 +35,46 @@ export function meanwhile(make: MakeFixture): void {
     }
   });
 
+  test("copies of one backup that two sessions change at the same time", async () => {
+    await using fixture = await make();
+    await using catalog = await fixture.open();
+    await using other = await fixture.open();
+    const backup = backupRecord({ status: "VERIFIED", started_at: at(1) });
+    await catalog.insertBackup(backup);
+    const put = (into: typeof catalog, storage: string) =>
+      into.putCopy(copyRecord(backup, { storage, state: "CONFIRMED" }));
+    await Promise.all([put(catalog, "disk"), put(other, "nas")]);
+    for (let round = 0; round < ROUNDS; round++) {
+      const locked_until = at(round + 2);
+      await Promise.all([
+        catalog.updateCopy(backup.id, "disk", { locked_until }),
+        other.updateCopy(backup.id, "nas", { locked_until }),
+        catalog.updateBackup(backup.id, { dump_bytes: round }),
+      ]);
+      const [standing] = await catalog.overview.standings(NOW);
+      expect(standing?.good).toMatchObject({ dump_bytes: round, copies: [{ locked_until }, { locked_until }] });
+    }
+  });
+
+  test("a report follows copies that begin and storages that get another name", async () => {
+    await using fixture = await make();
+    await using catalog = await fixture.open();
+    const backup = backupRecord({ status: "VERIFIED", started_at: at(1) });
+    await catalog.insertBackup(backup);
+    await catalog.putCopy(copyRecord(backup, { storage: "disk", state: "CONFIRMED" }));
+    await catalog.putCopy(copyRecord(backup, { storage: "nas", state: "INTENDED" }));
+    const copies = async () => (await catalog.overview.standings(NOW))[0]?.good?.copies ?? [];
+    expect((await copies()).map(({ storage, state }) => `${storage} ${state}`)).toEqual([
+      "disk CONFIRMED",
+      "nas INTENDED",
+    ]);
+    await catalog.identities.rename([{ from: "disk", to: "usb" }]);
+    expect((await copies()).map(({ storage }) => storage)).toEqual(["nas", "usb"]);
+    // Of two copies under one name the confirmed one stays.
+    await catalog.identities.rename([{ from: "nas", to: "usb" }]);
+    expect((await copies()).map(({ storage, state }) => `${storage} ${state}`)).toEqual(["usb CONFIRMED"]);
+  });
+
   test("facts with characters that PostgreSQL's text cannot hold do not stop changes of a backup", async () => {
     await using fixture = await make();
     await using catalog = await fixture.open();

@@ -18,18 +18,26 @@ export interface Offer {
  * because they get copies only when these expire elsewhere. `storages` must not hold one place twice.
  */
 export function offerOf(storages: readonly RuledStorage[]): Offer {
-  const archives = archivesOf(storages);
-  const counted = storages.filter(({ name }) => !archives.includes(name));
-  return {
-    copies: 1 + counted.length,
-    kinds: new Set(["local", ...counted.map(({ type }) => type)]).size,
-    off_site: counted.filter((storage) => storage.off_site).map(({ name }) => name),
-  };
+  return OFFERS.getOrInsertComputed(storages, () => {
+    const archives = archivesOf(storages);
+    const counted = storages.filter(({ name }) => !archives.includes(name));
+    return {
+      copies: 1 + counted.length,
+      kinds: new Set(["local", ...counted.map(({ type }) => type)]).size,
+      off_site: counted.filter((storage) => storage.off_site).map(({ name }) => name),
+    };
+  });
 }
 
+/** Those of the lists of storages that are judged again and again, for each database. */
+const OFFERS = new WeakMap<readonly RuledStorage[], Offer>();
+const ARCHIVES = new WeakMap<readonly RuledStorage[], readonly string[]>();
+
 /** The names of the storages that only get copies that expire elsewhere. */
-export function archivesOf(storages: readonly RuledStorage[]): string[] {
-  return storages.flatMap(({ expire }) => (typeof expire === "object" ? expire.archive_to : []));
+export function archivesOf(storages: readonly RuledStorage[]): readonly string[] {
+  return ARCHIVES.getOrInsertComputed(storages, () =>
+    storages.flatMap(({ expire }) => (typeof expire === "object" ? expire.archive_to : [])),
+  );
 }
 
 /** How far the storages of a config meet the first three digits, 3-2-1. */

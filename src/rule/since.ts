@@ -18,17 +18,17 @@ export type DatedMark = Mark & { since: string };
 export function dated(marks: readonly Mark[], before: readonly MarkRecord[], now: Date): DatedMark[] {
   return marks.map((mark) => {
     const known = before.find(({ rule }) => rule === mark.rule);
-    return { ...mark, since: sinceOf(mark, known, now).toISOString() };
+    return { ...mark, since: sinceOf(mark, known, now) };
   });
 }
 
-function sinceOf({ state, lost_at }: Mark, known: MarkRecord | undefined, now: Date): Date {
+function sinceOf({ state, lost_at }: Mark, known: MarkRecord | undefined, now: Date): string {
   const before = known && new Date(known.since);
   // A record from the future: the clock was ahead.
-  if (before && isAhead(before, now)) return now;
-  if (before && known.state === state) return before;
-  if (lost_at === null || lost_at > now) return now;
-  return before && lost_at < before ? before : lost_at;
+  if (before && isAhead(before, now)) return now.toISOString();
+  if (before && known.state === state) return known.since;
+  if (lost_at === null || lost_at > now) return now.toISOString();
+  return (before && lost_at < before ? before : lost_at).toISOString();
 }
 
 /** Whether the records of a database differ from its marks. */

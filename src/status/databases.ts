@@ -12,7 +12,6 @@ import type {
   StandingBackup,
   StandingCopy,
 } from "../catalog/overview.ts";
-import { ownershipOf } from "../jobs/ownership.ts";
 import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
 import { leftOutOf, leftOutText } from "../postgres/counts/left-out.ts";
@@ -20,7 +19,7 @@ import { failureSince, serverFailures } from "./last-attempt.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus, RestoreTestStatus } from "./report.ts";
 import { restoreTestStatuses, testedName } from "./restore-tests.ts";
 import { databaseKey, markStatuses, type RuleRecords, ruleRecords } from "./rule-facts.ts";
-import type { StatusSource, TimedSchedule } from "./source.ts";
+import type { ReportRecords, StatusSource, TimedSchedule } from "./source.ts";
 
 /** A newest good backup older than this many intervals makes its database stale. */
 const STALE_INTERVALS = 2;
@@ -41,6 +40,8 @@ interface Facts {
   leftOut: string | undefined;
   /** Storages with a confirmed one of them. */
   storages: string[];
+  /** Storages that its backups go to. */
+  expected: string[];
   totals: readonly CopyTotal[];
   schedule: TimedSchedule | undefined;
   serverFailure: DatabaseStatus["server_failure"];
@@ -49,15 +50,15 @@ interface Facts {
 
 /**
  * Every database that is backed up or still has copies, ordered by server and name; not those of servers that only other
- * hosts have. `latest` of every database.
+ * hosts have.
  */
 export async function databaseStatuses(
   source: StatusSource,
   schedules: readonly TimedSchedule[],
-  latest: readonly Standing[],
-  now: Date,
+  read: ReportRecords,
 ): Promise<DatabaseStatus[]> {
-  const { catalog } = source;
+  const { catalog, config } = source;
+  const { now, latest } = read;
   const records = new Map(
     (await catalog.overview.databases()).map((record) => [databaseKey(record), record]),
   );
@@ -65,13 +66,14 @@ export async function databaseStatuses(
   const latestOf = new Map(dumps.map((backups) => [databaseKey(backups), backups]));
   // Adopted backups may belong to databases that were never listed on a server.
   for (const [name, backups] of latestOf) if (!records.has(name)) records.set(name, recordOf(backups));
-  const totals = Map.groupBy(await catalog.overview.copyTotals(now), databaseKey);
+  const totals = Map.groupBy(read.totals, databaseKey);
   const abandoned = await abandonedBackups(source, now);
   const failures = await serverFailures(catalog);
-  const rule = await ruleRecords(source);
-  const tests = await restoreTestStatuses(catalog);
+  const rule = await ruleRecords(source, read);
+  const tests = await restoreTestStatuses(catalog, read);
 
-  const { hasServer } = await ownershipOf(source);
+  const configured = new Set(config.server.map(({ name }) => name));
+  const { hasServer } = read.ownership;
   const shown = [...records].flatMap(([key, record]) => {
     const { good = null, ended = null } = latestOf.get(key) ?? {};
     return hasServer(record.server, newer(ended, good, now)?.host ?? null) ? record : [];
@@ -85,13 +87,14 @@ export async function databaseStatuses(
     const attempt = newer(ended, abandoned.get(databaseKey(record)) ?? null, now);
     const goodCopies = good?.copies ?? [];
     const facts: Facts = {
-      record: withGone(source, record),
+      record: withGone(configured, record),
       good,
       ended: attempt,
       serverFailure: failureSince(failures, record, attempt),
       goodCopies,
       leftOut: leftOutText(good ? leftOutOf({ left_out: good.left_out }) : undefined),
       storages: goodCopies.filter((copy) => copy.state === "CONFIRMED").map(({ storage }) => storage),
+      expected: backupStorages(source, record).map(({ name }) => name),
       totals: totals.get(databaseKey(record)) ?? [],
       schedule: backupEntry(schedules, record.server, record.database),
       restoreTest: tests.get(testedName(record)) ?? null,
@@ -132,7 +135,7 @@ function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, n
     server_failure: isGone ? null : facts.serverFailure,
     interval_ms: isGone ? null : (schedule?.intervalMs ?? null),
     next_backup_at: isGone ? null : (schedule?.nextRunAt ?? null),
-    copies: copiesStatus(source, facts, now),
+    copies: copiesStatus(facts, now),
     marks: markStatuses(source, ruled, rule, now),
     restore_test: facts.restoreTest,
   };
@@ -149,7 +152,7 @@ function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, n
  * good.
  */
 function databaseState(source: StatusSource, facts: Facts, now: Date): DatabaseStatus["state"] {
-  const { record, good, ended, storages, serverFailure } = facts;
+  const { record, good, ended, storages, expected, serverFailure } = facts;
   if (record.gone_at !== null) return isProver(source.config) ? "elsewhere" : "gone";
   if (!good) return "never";
   if (isAhead(new Date(good.started_at), now)) return "stale";
@@ -157,7 +160,7 @@ function databaseState(source: StatusSource, facts: Facts, now: Date): DatabaseS
   if (serverFailure) return "failing";
   if (ended && ended.id !== good.id && !isEndedByHand(ended) && newer(ended, good, now) === ended)
     return "failing";
-  const isWhole = backupStoragesOf(source, record).every((name) => storages.includes(name));
+  const isWhole = expected.every((name) => storages.includes(name));
   return good.status === "PARTIAL" || !isWhole ? "partial" : "good";
 }
 
@@ -183,8 +186,8 @@ function goodStatus(good: StandingBackup, { leftOut, storages }: Facts, now: Dat
 }
 
 /** Includes storages that backups go to even if they hold no copy of this database. */
-function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date): DatabaseCopiesStatus[] {
-  const expected = record.gone_at === null ? backupStoragesOf(source, record) : [];
+function copiesStatus({ record, totals, ...more }: Facts, now: Date): DatabaseCopiesStatus[] {
+  const expected = record.gone_at === null ? more.expected : [];
   const held = totals.filter(({ copies }) => copies > 0);
   const names = new Set([...expected, ...held.map(({ storage }) => storage)]);
   return [...names].sort().map((storage) => {
@@ -218,19 +221,16 @@ function isProver({ server, restore_test }: StatusSource["config"]): boolean {
 }
 
 /** A database counts as gone if the config no longer has its server. */
-function withGone({ config }: StatusSource, record: DatabaseRecord): DatabaseRecord {
-  const isConfigured = config.server.some(({ name }) => name === record.server);
-  return isConfigured || record.gone_at !== null ? record : { ...record, gone_at: record.last_seen_at };
+function withGone(configured: ReadonlySet<string>, record: DatabaseRecord): DatabaseRecord {
+  return configured.has(record.server) || record.gone_at !== null
+    ? record
+    : { ...record, gone_at: record.last_seen_at };
 }
 
 function recordOf({ server, database, good, ended }: Standing): DatabaseRecord {
   const times = [good, ended].flatMap((backup) => (backup ? [backup.started_at] : [])).sort();
   const [first = ""] = times;
   return { server, database, first_seen_at: first, last_seen_at: times.at(-1) ?? first, gone_at: null };
-}
-
-function backupStoragesOf(source: StatusSource, of: DatabaseRecord): string[] {
-  return backupStorages(source, of).map(({ name }) => name);
 }
 
 function newer(left: StandingBackup | null, right: StandingBackup | null, now: Date): StandingBackup | null {

@@ -6,40 +6,38 @@ import type { Standing } from "../catalog/overview.ts";
 import type { AlertRecord } from "../catalog/records.ts";
 import { backupStorages } from "../jobs/storages.ts";
 import type { GlobalsStatus } from "./report.ts";
-import type { StatusSource } from "./source.ts";
+import type { ReportRecords, StatusSource } from "./source.ts";
 
 /** Globals are backed up with each run: if a dump is so much newer than the newest good ones, they are missing. */
 const BEHIND_MS_MAX = DAY_MS;
 
 /**
- * The backups of the globals of every server whose config asks for them, in the order of the config. `latest`: those of
- * every database and of the globals; `alerts`: those that are open.
+ * The backups of the globals of every server whose config asks for them, in the order of the config. `alerts`: those that are open.
  */
-export async function globalsStatuses(
+export function globalsStatuses(
   source: StatusSource,
-  latest: readonly Standing[],
+  { latest }: Pick<ReportRecords, "latest">,
   alerts: readonly AlertRecord[],
-): Promise<GlobalsStatus[]> {
+): GlobalsStatus[] {
+  const byServer = Map.groupBy(latest, ({ server }) => server);
   const open = new Set(alerts.map(({ key }) => key));
   const wanted = source.config.server.filter(({ globals }) => globals);
-  return Promise.all(
-    wanted.map(async ({ name }) => {
-      const own = latest.filter(({ server }) => server === name);
-      const { good = null, ended = null } = own.find(isGlobalsPlace) ?? {};
-      const storages = (good?.copies ?? [])
-        .filter(({ state }) => state === "CONFIRMED")
-        .map(({ storage }) => storage);
-      return {
-        server: name,
-        state: stateOf(source, own, storages),
-        newest_good: good && { id: good.id, started_at: good.started_at, storages },
-        has_lost_passwords: open.has(passwordsKey(name)),
-        last_attempt: ended && {
-          ...{ id: ended.id, status: ended.status, started_at: ended.started_at, error: ended.error },
-        },
-      };
-    }),
-  );
+  return wanted.map(({ name }) => {
+    const own = byServer.get(name) ?? [];
+    const { good = null, ended = null } = own.find(isGlobalsPlace) ?? {};
+    const storages = (good?.copies ?? [])
+      .filter(({ state }) => state === "CONFIRMED")
+      .map(({ storage }) => storage);
+    return {
+      server: name,
+      state: stateOf(source, own, storages),
+      newest_good: good && { id: good.id, started_at: good.started_at, storages },
+      has_lost_passwords: open.has(passwordsKey(name)),
+      last_attempt: ended && {
+        ...{ id: ended.id, status: ended.status, started_at: ended.started_at, error: ended.error },
+      },
+    };
+  });
 }
 
 /**

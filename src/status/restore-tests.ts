@@ -5,6 +5,7 @@ import { wallTime } from "../base/text/zoned-time.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { RestoreTestRecord } from "../catalog/records.ts";
 import type { DatabaseStatus, RestoreTestStatus, StatusReport } from "./report.ts";
+import type { ReportRecords } from "./source.ts";
 
 /** Recovery times shown for each database. */
 const RECOVERIES_MAX = 10;
@@ -14,12 +15,13 @@ const TESTS_MAX = 5_000;
 /** The newest result of each database, by `SERVER/DATABASE`, with its recovery times. */
 export async function restoreTestStatuses(
   catalog: Pick<Catalog, "restoreTests">,
+  { tests }: Pick<ReportRecords, "tests">,
 ): Promise<Map<string, RestoreTestStatus>> {
   const { restoreTests } = catalog;
   const passed = new Map((await restoreTests.latestPassed()).map((test) => [testedName(test), test]));
   const history = Map.groupBy(await restoreTests.list({ limit: TESTS_MAX }), testedName);
   const statuses = new Map<string, RestoreTestStatus>();
-  for (const test of await restoreTests.latest()) {
+  for (const test of tests) {
     const name = testedName(test);
     const last = passed.get(name);
     statuses.set(name, {

@@ -3,7 +3,6 @@ import { alertRule, type LostMarks } from "../alerts/rule-alerts.ts";
 import { messageOf } from "../base/errors.ts";
 import { CatalogUnwritableError } from "../catalog/unwritable.ts";
 import type { JobContext } from "../jobs/context.ts";
-import { ownershipOf } from "../jobs/ownership.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import { hasChanged } from "../rule/since.ts";
 import { markName } from "../rule/words.ts";
@@ -11,6 +10,7 @@ import { wantedOf } from "../storage/immutability.ts";
 import { databaseStatuses } from "./databases.ts";
 import type { DatabaseStatus } from "./report.ts";
 import { databaseKey } from "./rule-facts.ts";
+import { readRecords } from "./source.ts";
 
 /**
  * Judges the marks of all databases of this host, records those that have changed, and raises or resolves the alerts about lost ones.
@@ -21,10 +21,10 @@ export async function settleMarks(context: JobContext): Promise<void> {
   try {
     const now = clock.now();
     const timetable = timetableOf(config, now).map((entry) => ({ ...entry, nextRunAt: null }));
-    const latest = await catalog.overview.standings(now);
-    const { ownsServer } = await ownershipOf(context);
+    const records = await readRecords(context, now);
+    const { ownsServer } = records.ownership;
     const isOwn = ({ server }: { server: string }) => ownsServer(server);
-    const databases = (await databaseStatuses(context, timetable, latest, now)).filter(isOwn);
+    const databases = (await databaseStatuses(context, timetable, records)).filter(isOwn);
     const before = Map.groupBy((await catalog.ruleMarks.list()).filter(isOwn), databaseKey);
     const changed = databases.filter((one) => hasChanged(one.marks, before.get(databaseKey(one)) ?? []));
     const known = new Set(databases.map(databaseKey));

@@ -9,7 +9,7 @@ import { marksOf } from "../rule/judge.ts";
 import { dated } from "../rule/since.ts";
 import { type ProbeFacts, probesInForce } from "../storage/immutability.ts";
 import type { MarkStatus } from "./report.ts";
-import type { StatusSource } from "./source.ts";
+import type { ReportRecords, StatusSource } from "./source.ts";
 
 /** At most this many tests are searched: those of one database for one that counts, and all for the last ones. */
 const TESTS_MAX = 1000;
@@ -25,10 +25,13 @@ export interface RuleRecords {
   full: readonly string[];
 }
 
-export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config">): Promise<RuleRecords> {
+export async function ruleRecords(
+  source: Pick<StatusSource, "catalog" | "config">,
+  read: Pick<ReportRecords, "tests" | "probes" | "storages">,
+): Promise<RuleRecords> {
   const { catalog, config } = source;
   const tests: RestoreTestRecord[] = [];
-  for (const newest of await catalog.restoreTests.latest()) {
+  for (const newest of read.tests) {
     const counted = await countedTest(source, newest);
     if (counted) tests.push(counted);
   }
@@ -36,8 +39,8 @@ export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config
     marks: Map.groupBy(await catalog.ruleMarks.list(), databaseKey),
     tests: new Map(tests.map((test) => [databaseKey(test), test])),
     testErrors: await testErrors(source),
-    probes: probesInForce(await catalog.lockProbes.latest(), config.storage),
-    full: (await catalog.overview.storages()).flatMap(({ name, free_bytes }) => {
+    probes: probesInForce(read.probes, config.storage),
+    full: read.storages.flatMap(({ name, free_bytes }) => {
       const settings = config.storage.find((one) => one.name === name);
       if (settings?.type !== "local" || free_bytes === null) return [];
       return free_bytes < settings.min_free_bytes ? name : [];

@@ -6,7 +6,6 @@ import type { StorageConfig } from "../config/config.ts";
 import { RUN_JOBS } from "../config/config.ts";
 import { cronTimes } from "../config/cron.ts";
 import { intendedCopies, remainsLockedUntil } from "../jobs/copies/remove-intended.ts";
-import { ownershipOf } from "../jobs/ownership.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import { type ProbeFacts, probesInForce, storageImmutability } from "../storage/immutability.ts";
 import { alertStatus } from "./alert-status.ts";
@@ -25,7 +24,7 @@ import type {
   StorageStatus,
 } from "./report.ts";
 import { runningStatuses } from "./running.ts";
-import type { StatusSource, TimedSchedule } from "./source.ts";
+import { type ReportRecords, readRecords, type StatusSource, type TimedSchedule } from "./source.ts";
 
 /**
  * The current state of an installation, from the catalog and, if given, the running daemon: asks no storage and no
@@ -40,7 +39,7 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
     schedules: await Promise.all(schedules.map((schedule) => scheduleStatus(source, schedule, now))),
     running: await runningStatuses(source, live?.running() ?? []),
   };
-  const latest = await catalog.overview.standings(now);
+  const records = await readRecords(source, now);
   const alerts = await catalog.alerts({ open: true });
   return {
     version: VERSION,
@@ -52,11 +51,11 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
     daemon: live?.daemon() ?? null,
     catalog: catalog.spool?.status() ?? null,
     ...work,
-    databases: await databaseStatuses(source, schedules, latest, now),
-    storages: await storageStatuses(source, now),
+    databases: await databaseStatuses(source, schedules, records),
+    storages: await storageStatuses(source, records),
     notifiers: await notifierStatuses(source),
     recovery_kit: await recoveryKitStatus(source),
-    globals: await globalsStatuses(source, latest, alerts),
+    globals: globalsStatuses(source, records, alerts),
     alerts: alerts.map(alertStatus),
   };
 }
@@ -122,21 +121,20 @@ function runStatus(run: RunRecord): RunStatus {
 }
 
 /** Copies are those of the databases of this host: other hosts that use the storage report their own. */
-async function storageStatuses(source: StatusSource, now: Date): Promise<StorageStatus[]> {
+async function storageStatuses(source: StatusSource, records: ReportRecords): Promise<StorageStatus[]> {
   const { catalog, storages, config } = source;
-  const { others } = await ownershipOf(source);
+  const { others } = records.ownership;
   const names = new Set(config.server.map(({ name }) => name));
   const isOwn = ({ server }: CopyTotal) => others.length === 0 || names.size === 0 || names.has(server);
-  const seen = new Map((await catalog.overview.storages()).map((record) => [record.name, record]));
-  const totals = await catalog.overview.copyTotals(now);
+  const seen = new Map(records.storages.map((record) => [record.name, record]));
   const settings = storages.map((storage) => storage.settings);
-  const probes = probesInForce(await catalog.lockProbes.latest(), settings);
-  const coverageOf = await readCoverage(catalog, now);
-  const lockedUntil = await lockedRemainsUntil(source, now);
+  const probes = probesInForce(records.probes, settings);
+  const coverageOf = await readCoverage(catalog, records.now);
+  const lockedUntil = await lockedRemainsUntil(source, records.now);
   return storages.map((storage) => {
     const { type: _type, ...location } = storage.describe();
     const record = seen.get(storage.name);
-    const all = totals.filter((total) => total.storage === storage.name);
+    const all = records.totals.filter((total) => total.storage === storage.name);
     const own = sumsOf(all.filter(isOwn));
     return {
       name: storage.name,

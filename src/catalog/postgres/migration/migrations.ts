@@ -2,8 +2,8 @@ import { CHANGED_TIMES } from "./changed-times.ts";
 import { HOST_TOTALS } from "./host-totals.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
 import { RETAINED_BACKUPS } from "./retained-backups.ts";
-import { STANDINGS } from "./standings.ts";
 import { SPOOLS } from "./spools.ts";
+import { STANDINGS } from "./standings.ts";
 import { TOTALS } from "./totals.ts";
 
 /** Sorted and compared by bytes, as SQLite does, whatever the collation of the database. */

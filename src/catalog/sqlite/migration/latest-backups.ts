@@ -7,7 +7,8 @@ const IS_GOOD = `status IN ('VERIFIED', 'PARTIAL')
 const IS_ENDED = "status <> 'RUNNING'";
 
 /** In the order in which `latestOf` selects them. */
-export const LATEST_COLUMNS = "server, database, good_id, good_started_at, left_out, ended_id, ended_started_at";
+export const LATEST_COLUMNS =
+  "server, database, good_id, good_started_at, left_out, ended_id, ended_started_at";
 
 /**
  * The newest good backup and the newest one that has ended, whatever their date, of every place that has a backup.

@@ -1,10 +1,10 @@
 import { findLatest, IS_OTHER_TIME, moveRetained, TIME_CHANGED } from "./changed-times.ts";
 
-const BACKUP_FIELDS = "id, kind, host, status, started_at, finished_at, dump_bytes, object_bytes, error".split(
+const BACKUP_FIELDS =
+  "id, kind, host, status, started_at, finished_at, dump_bytes, object_bytes, error".split(", ");
+const COPY_FIELDS = "storage, state, confirmed_at, locked_until, lock_mode, lock_error, lock_place".split(
   ", ",
 );
-const COPY_FIELDS =
-  "storage, state, confirmed_at, locked_until, lock_mode, lock_error, lock_place".split(", ");
 
 /** Names and values, as the functions of both catalogs that make a JSON object take them. */
 const pairs = (fields: readonly string[]) => fields.map((field) => `'${field}', ${field}`).join(", ");

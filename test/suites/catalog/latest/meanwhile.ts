@@ -52,7 +52,10 @@ export function meanwhile(make: MakeFixture): void {
         catalog.updateBackup(backup.id, { dump_bytes: round }),
       ]);
       const [standing] = await catalog.overview.standings(NOW);
-      expect(standing?.good).toMatchObject({ dump_bytes: round, copies: [{ locked_until }, { locked_until }] });
+      expect(standing?.good).toMatchObject({
+        dump_bytes: round,
+        copies: [{ locked_until }, { locked_until }],
+      });
     }
   });
 

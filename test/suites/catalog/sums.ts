@@ -6,7 +6,6 @@ import type { LatestBackups, Standing, StandingBackup } from "../../../src/catal
 import type {
   BackupRecord,
   BackupStatus,
-  CopyRecord,
   CopyState,
   RetainedBackupRecord,
 } from "../../../src/catalog/records.ts";
@@ -211,13 +210,13 @@ async function standingsOf(catalog: Catalog, latest: readonly LatestBackups[]): 
   return found;
 }
 
-async function retainedIn(catalog: Catalog): Promise<RetainedBackupRecord[]> {
+export async function retainedIn(catalog: Catalog): Promise<RetainedBackupRecord[]> {
   await using snapshot = await catalog.retained();
   return (await Array.fromAsync(snapshot.backups())).flat();
 }
 
 /** What retention's plan reads, from all records. */
-async function storedBackups(catalog: Catalog): Promise<RetainedBackupRecord[]> {
+export async function storedBackups(catalog: Catalog): Promise<RetainedBackupRecord[]> {
   const found: RetainedBackupRecord[] = [];
   for (const backup of await catalog.backups({})) {
     const { id, server, database, host, status, started_at, held_at, hold_until, hold_reason } = backup;
@@ -319,42 +318,6 @@ export function sums(make: MakeFixture): void {
       await agree();
       await catalog.updateBackup(first ?? "", { started_at: at(4), status: "FAILED" });
       await agree();
-    }));
-
-  test("a plan sees a change of each column alone, and the new name of a storage", () =>
-    onNew(make, async (catalog) => {
-      const backup = backupRecord({ status: "VERIFIED", started_at: at(1) });
-      await catalog.insertBackup(backup);
-      await catalog.putCopy(copyRecord(backup, { storage: "disk", state: "CONFIRMED" }));
-      const agree = async () => expect(await retainedIn(catalog)).toEqual(await storedBackups(catalog));
-      const facts = [
-        { host: "b" },
-        { held_at: at(2) },
-        { hold_until: at(3) },
-        { hold_reason: "audit" },
-        { status: "PARTIAL" },
-      ] as const;
-      for (const change of facts) {
-        await catalog.updateBackup(backup.id, change);
-        await agree();
-      }
-      const changes: Partial<CopyRecord>[] = [
-        { object_bytes: 7 },
-        { confirmed_at: at(2) },
-        { locked_until: at(3) },
-        { lock_mode: "governance" },
-        { lock_error: "refused" },
-        { lock_place: "elsewhere" },
-        { state: "DAMAGED" },
-      ];
-      for (const change of changes) {
-        await catalog.updateCopy(backup.id, "disk", change);
-        await agree();
-      }
-      await catalog.identities.intend("disk", crypto.randomUUID());
-      await catalog.identities.rename([{ from: "disk", to: "usb" }]);
-      await agree();
-      expect((await retainedIn(catalog))[0]?.copies).toMatchObject([{ storage: "usb" }]);
     }));
 
   test("work for databases and storages of any name", () =>

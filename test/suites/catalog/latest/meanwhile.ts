@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import type { BackupRecord } from "../../../../src/catalog/records.ts";
+import type { BackupRecord, CopyRecord } from "../../../../src/catalog/records.ts";
 import { alertRecord, backupRecord, copyRecord, tombstoneOf } from "../records.ts";
-import { at, type MakeFixture } from "../sums.ts";
+import { at, type MakeFixture, onNew, retainedIn, storedBackups } from "../sums.ts";
 
 const NOW = new Date(at(6));
 /** So often that the other session's change comes between two statements of the report. */
@@ -112,4 +112,45 @@ export function meanwhile(make: MakeFixture): void {
     // It holds the size that later dumps are compared with.
     expect(await catalog.pruneHistory(at(3))).toMatchObject({ alerts: 0 });
   });
+
+  test("a plan sees a change of each column alone, and the new name of a storage", () =>
+    onNew(make, async (catalog) => {
+      const backup = backupRecord({ status: "VERIFIED", started_at: at(1) });
+      await catalog.insertBackup(backup);
+      await catalog.putCopy(copyRecord(backup, { storage: "disk", state: "CONFIRMED" }));
+      const agree = async () => expect(await retainedIn(catalog)).toEqual(await storedBackups(catalog));
+      const facts = [
+        { host: "b" },
+        { held_at: at(2) },
+        { hold_until: at(3) },
+        { hold_reason: "audit" },
+        { status: "PARTIAL" },
+      ] as const;
+      for (const change of facts) {
+        await catalog.updateBackup(backup.id, change);
+        await agree();
+      }
+      const changes: Partial<CopyRecord>[] = [
+        { object_bytes: 7 },
+        { confirmed_at: at(2) },
+        { locked_until: at(3) },
+        { lock_mode: "governance" },
+        { lock_error: "refused" },
+        { lock_place: "elsewhere" },
+        { state: "DAMAGED" },
+      ];
+      for (const change of changes) {
+        await catalog.updateCopy(backup.id, "disk", change);
+        await agree();
+      }
+      await catalog.identities.intend("disk", crypto.randomUUID());
+      await catalog.identities.rename([{ from: "disk", to: "usb" }]);
+      await agree();
+      expect((await retainedIn(catalog))[0]?.copies).toMatchObject([{ storage: "usb" }]);
+      // Both have a copy.
+      await catalog.putCopy(copyRecord(backup, { storage: "nas", state: "CONFIRMED" }));
+      await catalog.identities.rename([{ from: "usb", to: "nas" }]);
+      await agree();
+      expect((await retainedIn(catalog))[0]?.copies).toHaveLength(1);
+    }));
 }

@@ -71,7 +71,7 @@ test("a second run is refused with the name of the holder until the lease is rel
   );
   expect(error).toMatchObject({ code: "locked", exitCode: 11 });
   expect(error.message).toBe(
-    `backup of main/a: held by run ${first.runId} (pid ${process.pid} on here) since 2026-01-01T00:00:00.000Z, at least until 2026-01-01T00:01:00.000Z`,
+    `backup of main/a: held by run ${first.runId} (pid ${process.pid} on here) since 2026-01-01 00:00:00 UTC, at least until 2026-01-01 00:01:00 UTC`,
   );
   expect(error.hint).toContain("wait");
   await held[Symbol.asyncDispose]();

@@ -8,6 +8,7 @@ import {
   isSameProcess,
   processIdentity,
 } from "../base/process/identity.ts";
+import { timeText } from "../base/text/zoned-time.ts";
 import type { Catalog } from "./catalog.ts";
 import { type Fence, lostLease } from "./fence.ts";
 import type { LeaseHolder } from "./records.ts";
@@ -256,7 +257,7 @@ function heldBy(holder: LeaseHolder): Pg321Error {
   const { name, pid, host, run_id, acquired_at, expires_at } = holder;
   const where = isInOtherContainer(holder) ? `${host}, in another container` : host;
   const who = `run ${run_id} (pid ${pid} on ${where})`;
-  const since = `since ${acquired_at}, at least until ${expires_at}`;
+  const since = `since ${timeText(acquired_at)}, at least until ${timeText(expires_at)}`;
   const wanted = waitedFor(name);
   const message =
     wanted === undefined

@@ -1,5 +1,6 @@
 import { Pg321Error } from "../base/errors.ts";
 import { backupStatusOf, backupWord, copyStateOf, copyWord } from "../base/text/states.ts";
+import { timeText } from "../base/text/zoned-time.ts";
 import type { BackupFilter } from "../catalog/catalog.ts";
 import type { BackupStatus, CopyState } from "../catalog/records.ts";
 import type { Arguments, Option } from "./command.ts";
@@ -71,7 +72,7 @@ export function listFilter(args: Arguments, now: Date, timezone: string): ListFi
   });
   const [since, until] = [time("since", "first"), time("until", "last")];
   if (since && until && since > until) {
-    const times = `--since (${since.toISOString()}) is later than --until (${until.toISOString()})`;
+    const times = `--since (${timeText(since)}) is later than --until (${timeText(until)})`;
     throw new Pg321Error("usage", `list: ${times}`, { hint: "exchange them, or leave one out" });
   }
   const copy = copyFilter(args);

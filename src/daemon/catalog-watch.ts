@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { MINUTE_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
+import { timeText } from "../base/text/zoned-time.ts";
 import type { Held } from "../catalog/lease.ts";
 import type { JobContext } from "../jobs/context.ts";
 
@@ -44,7 +45,7 @@ export class CatalogWatch {
     void raiseAlert(context, {
       ...{ level: "WARNING", job: "backup", run_id: null, server: null, database: null },
       key: KEY,
-      message: `the catalog is unreachable since ${since}: this host goes on with its last knowledge`,
+      message: `the catalog is unreachable since ${timeText(since)}: this host goes on with its last knowledge`,
       metadata: {
         error: spool.reason,
         hint: "look at the server in catalog.url; backups go on and are recorded later, cleanup and other jobs wait",

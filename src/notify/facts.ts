@@ -1,6 +1,7 @@
 import { countText, durationText, sizeText } from "../base/text/amounts.ts";
 import { capital } from "../base/text/capital.ts";
 import { backupWord, copyWord } from "../base/text/states.ts";
+import { timeText } from "../base/text/zoned-time.ts";
 
 /** Names that do not speak for themselves without their unit. */
 const LABELS: Readonly<Record<string, string>> = {
@@ -90,9 +91,4 @@ function copyText({ storage, state }: Copy): string {
 
 function labelOf(name: string): string {
   return LABELS[name] ?? name.replaceAll(/_(bytes|ms|at|id)$|^bytes_/g, "").replaceAll("_", " ");
-}
-
-/** To the second, in UTC. */
-export function timeText(at: string): string {
-  return `${at.slice(0, 19).replace("T", " ")} UTC`;
 }

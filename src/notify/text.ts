@@ -1,6 +1,7 @@
 import { durationText } from "../base/text/amounts.ts";
 import { visible, visibleLines } from "../base/text/visible.ts";
-import { factLines, timeText } from "./facts.ts";
+import { timeText } from "../base/text/zoned-time.ts";
+import { factLines } from "./facts.ts";
 import type { Notice, NoticeEvent } from "./notice.ts";
 
 /** Longer titles are cut by phones and mail programs, and the body has the whole message. */

@@ -34,7 +34,7 @@ test("a database with all five marks", () => {
     ["copies", "held", 3, "3 copies: the live database, disk, r2"],
     ["kinds", "held", 2, "2 kinds of storage: disk (the live database, disk), bucket (r2)"],
     ["off_site", "held", 1, "off-site: r2"],
-    ["immutable", "held", 1, "r2: locked until 2026-11-24T03:00:00.000Z (compliance)"],
+    ["immutable", "held", 1, "r2: locked until 2026-11-24 03:00:00 UTC (compliance)"],
     ["zero_errors", "held", 0, "the restore test of 2026-11-22 03:00 UTC found no error"],
   ]);
 });
@@ -153,7 +153,7 @@ describe("1 immutable", () => {
     expect(mark("immutable", ended)).toEqual(
       missing(
         "lost",
-        "no copy is immutable; r2: not locked any more: its lock ended at 2026-11-23T02:00:00.000Z",
+        "no copy is immutable; r2: not locked any more: its lock ended at 2026-11-23 02:00:00 UTC",
         BACKUP,
       ),
     );
@@ -179,7 +179,7 @@ describe("1 immutable", () => {
     });
     expect(mark("immutable", { ...rule(7), probes: probe("bucket-rule") })).toMatchObject({
       state: "held",
-      sentence: "r2: kept by a rule of the bucket until 2026-11-28T03:00:00Z",
+      sentence: "r2: kept by a rule of the bucket until 2026-11-28 03:00:00 UTC",
     });
     const ended = ruleFacts({ ...rule(1), probes: probe("bucket-rule") });
     expect(marksOf(ended)[3]).toMatchObject({ state: "lost", lost_at: new Date(ago(24)) });

@@ -1,4 +1,5 @@
 import { plural } from "../base/text/amounts.ts";
+import { timeText } from "../base/text/zoned-time.ts";
 import type { SpoolStatus } from "../catalog/spool/status.ts";
 import type { StatusReport } from "./report.ts";
 
@@ -6,7 +7,7 @@ import type { StatusReport } from "./report.ts";
 export function outageText(spool: SpoolStatus | null | undefined): string | undefined {
   if (!spool?.unreachable_since) return undefined;
   const wait = spool.waiting === 1 ? "waits" : "wait";
-  return `the catalog is unreachable since ${spool.unreachable_since}: ${plural(spool.waiting, "record")} ${wait}`;
+  return `the catalog is unreachable since ${timeText(spool.unreachable_since)}: ${plural(spool.waiting, "record")} ${wait}`;
 }
 
 export function catalogProblems({ catalog }: StatusReport): { level: "warning"; text: string }[] {

@@ -48,7 +48,7 @@ test.each([
     bucket(LOCK),
     probe("lock", false),
     "none",
-    "at 2026-11-20T00:00:00.000Z a probe object was not protected",
+    "at 2026-11-20 00:00:00 UTC a probe object was not protected",
   ],
   ["a rule", bucket(RULE), undefined, "unproven", "no probe has shown"],
   ["a rule with another's probe", bucket(RULE), probe("append-only"), "unproven", "no probe has shown"],

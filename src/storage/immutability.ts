@@ -2,6 +2,7 @@ import { rfc3339 } from "../base/clock.ts";
 import { DAY_MS } from "../base/limits.ts";
 import { isAhead } from "../base/newest-good.ts";
 import { plural } from "../base/text/amounts.ts";
+import { timeText } from "../base/text/zoned-time.ts";
 import type { LockMode, StorageConfig } from "../config/config.ts";
 
 /** The newest finished probe of a storage; see `LockProbeRecord`. */
@@ -122,7 +123,7 @@ export function storageImmutability(
       isImmutable: false,
       isWanted: true,
       probedAt: null,
-      sentence: `not immutable: at ${probed.probed_at} a probe object was not protected (${what}): ${probed.message}`,
+      sentence: `not immutable: at ${timeText(probed.probed_at)} a probe object was not protected (${what}): ${probed.message}`,
       nextStep: `check the bucket and the access key, then run: pg321 doctor --probe-lock`,
     };
   const probedAt = probed?.probed_at ?? null;
@@ -135,7 +136,7 @@ export function storageImmutability(
       sentence: `not immutable yet: no probe has shown that the storage refuses deletions (${what})`,
       nextStep: "run: pg321 doctor --probe-lock",
     };
-  const shown = probedAt === null ? "" : `; refused to delete a probe object at ${probedAt}`;
+  const shown = probedAt === null ? "" : `; refused to delete a probe object at ${timeText(probedAt)}`;
   return {
     by,
     isImmutable: true,
@@ -172,7 +173,7 @@ export function copyImmutability(
   if (storage.by === "lock") {
     const { locked_until: until, lock_error: error } = copy;
     if (until === null) return not(`not locked: ${error ?? "the storage was not asked yet"}`);
-    if (new Date(until) <= now) return not(`not locked any more: its lock ended at ${until}`);
+    if (new Date(until) <= now) return not(`not locked any more: its lock ended at ${timeText(until)}`);
     return { isImmutable: true, until, sentence: lockText(copy) ?? "" };
   }
   const until = endOf(settings, copy);
@@ -180,20 +181,20 @@ export function copyImmutability(
   // The protection has begun earlier, by a clock that was wrong.
   if (copy.confirmed_at !== null && isAhead(new Date(copy.confirmed_at), now))
     return not(
-      `not immutable: by its record it was stored at ${copy.confirmed_at}, in the future; pg321 verify dates it again`,
+      `not immutable: by its record it was stored at ${timeText(copy.confirmed_at)}, in the future; pg321 verify dates it again`,
     );
-  if (until <= now) return not(`not immutable any more: ${storage.sentence} ended at ${rfc3339(until)}`);
+  if (until <= now) return not(`not immutable any more: ${storage.sentence} ended at ${timeText(until)}`);
   const how = storage.by === "append-only" ? "append-only" : "kept by a rule of the bucket";
-  return { isImmutable: true, until: rfc3339(until), sentence: `${how} until ${rfc3339(until)}` };
+  return { isImmutable: true, until: rfc3339(until), sentence: `${how} until ${timeText(until)}` };
 }
 
-/** Until when and how a copy is locked: `locked until 2027-01-31T00:00:00.000Z (compliance)`; undefined if it is not. */
+/** Until when and how a copy is locked: `locked until 2027-01-31 00:00:00 UTC (compliance)`; undefined if it is not. */
 export function lockText({
   locked_until,
   lock_mode,
 }: Pick<LockFacts, "locked_until" | "lock_mode">): string | undefined {
   if (locked_until === null) return undefined;
-  return `locked until ${locked_until}${lock_mode === null ? "" : ` (${lock_mode})`}`;
+  return `locked until ${timeText(locked_until)}${lock_mode === null ? "" : ` (${lock_mode})`}`;
 }
 
 /** Whether a rule of the bucket keeps objects from being deleted. */

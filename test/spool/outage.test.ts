@@ -55,17 +55,20 @@ test("a server that accepts connections and says nothing is unreachable as well,
 test("a host starts while its catalog is unreachable, if it has used it before, and delivers what an earlier process left", async () => {
   const place = await spools.newPlace();
   const first = backupRecord({ status: "VERIFIED" });
+  let since: string | null | undefined;
   {
     await using catalog = await spools.open(place);
     await catalog.belongTo("installation");
     await catalog.insertBackup(first);
     spools.relay.cut();
     await catalog.overview.seeSchedule("backup", "0 * * * *", "2026-01-01T00:00:00.000Z");
+    since = catalog.spool?.status().unreachable_since;
   }
   const backup = backupRecord({ started_at: "2026-01-02T00:00:00.000Z" });
   {
     await using catalog = await spools.open(place);
-    expect(catalog.spool?.status()).toMatchObject({ unreachable_since: expect.any(String), waiting: 1 });
+    // Since the process before this one lost it.
+    expect(catalog.spool?.status()).toMatchObject({ unreachable_since: since, waiting: 1 });
     await catalog.insertBackup(backup);
     expect((await catalog.backups({})).map(({ id }) => id)).toEqual([backup.id, first.id]);
   }
@@ -78,6 +81,11 @@ test("a host starts while its catalog is unreachable, if it has used it before, 
   });
   await using other = await spools.openDirectly(place);
   expect(await other.backup(backup.id)).toEqual(backup);
+  spools.relay.cut();
+  await catalog.backups({});
+  // The next outage begins anew.
+  expect(String(catalog.spool?.status().unreachable_since) > String(since)).toBe(true);
+  spools.relay.pass();
 });
 
 test("nothing is removed and no cleanup begins while the catalog is unreachable", async () => {

@@ -53,6 +53,12 @@ export function wallTime(
   return text.slice(0, 19).replace("T", " ");
 }
 
+/** `2026-10-25 02:30:00 UTC`: a time (RFC 3339 in UTC) in a sentence, to the second. */
+export function timeText(at: string | Date): string {
+  const text = typeof at === "string" ? at : at.toISOString();
+  return `${text.slice(0, 19).replace("T", " ")} UTC`;
+}
+
 /** `2026-10-25T02:30:00+02:00`: the time (RFC 3339 in UTC) in a zone; in UTC as it is written, with milliseconds. */
 export function fullTime(at: string, { timezone = "UTC" }: { timezone?: string | undefined }): string {
   return timezone === "UTC" ? at : zonedTime(new Date(at), timezone);

@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { CatalogConfig } from "../../config/config.ts";
 import { catalogText } from "../open.ts";
 import { Transactions } from "../postgres/transactions.ts";
@@ -74,7 +75,7 @@ export async function standingOf(source: ReadablePlace, target: ReadablePlace): 
     if (target.isCurrent && (await hasSameTables(source, target))) return "unfinished";
     throw new Pg321Error(
       "usage",
-      `${target.label}: an unfinished copy of ${target.unfinished.source} that another version of pg321 began ${target.unfinished.begun_at}`,
+      `${target.label}: an unfinished copy of ${target.unfinished.source} that another version of pg321 began ${timeText(target.unfinished.begun_at)}`,
       { hint: removalHint(target) },
     );
   }

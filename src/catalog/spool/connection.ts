@@ -38,6 +38,7 @@ export class Connection {
   #delivering: Promise<number> | undefined;
   #learning: Promise<void> | undefined;
   #learnedAtMs = Number.NEGATIVE_INFINITY;
+  #recording: Promise<void> | undefined;
   readonly #closed = new AbortController();
 
   constructor(tools: ConnectionTools) {
@@ -100,8 +101,13 @@ export class Connection {
   /** The catalog gave no answer. */
   lose(error: unknown): void {
     if (this.#since !== undefined) return;
-    const { clock, log } = this.#tools;
-    this.#since = clock.now().toISOString();
+    const { clock, file, log } = this.#tools;
+    // A process before this one may have lost it already.
+    const since = file.outageSince() ?? clock.now().toISOString();
+    this.#recording = file.beginOutage(since).catch((failure) => {
+      log?.debug("the beginning of the outage could not be recorded", { error: messageOf(failure) });
+    });
+    this.#since = since;
     this.#reason = messageOf(error);
     this.#triedAtMs = clock.monotonicMs();
     log?.error("the catalog is unreachable: this host goes on with its last knowledge", {
@@ -149,7 +155,7 @@ export class Connection {
     if (!isOther) await noticeOlderState(this.#deliveryTools());
     let delivered = 0;
     do delivered += await this.#deliver();
-    while (!(await file.inTransaction("end the outage", async () => file.isEmpty())));
+    while (!(await file.endOutage()));
     await carryLeases(this.#tools);
     await transactions.do("remove old calls", ({ run }) => run(REMOVE_OLD_CALLS));
     const since = this.#since;
@@ -218,6 +224,6 @@ export class Connection {
   /** Ends the looking; what is under way is awaited. */
   async close(): Promise<void> {
     this.#closed.abort();
-    await Promise.all([this.#returning, this.#learning]);
+    await Promise.all([this.#returning, this.#learning, this.#recording]);
   }
 }

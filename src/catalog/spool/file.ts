@@ -36,6 +36,10 @@ const TABLES = `
     single INTEGER PRIMARY KEY CHECK (single = 1),
     known_at TEXT NOT NULL
   ) STRICT;
+  CREATE TABLE IF NOT EXISTS outage (
+    single INTEGER PRIMARY KEY CHECK (single = 1),
+    since TEXT NOT NULL
+  ) STRICT;
   CREATE TABLE IF NOT EXISTS carried_leases (
     name TEXT NOT NULL,
     run_id TEXT NOT NULL,
@@ -207,6 +211,29 @@ export class SpoolFile implements AsyncDisposable {
   fleetKnownAt(): string | undefined {
     const row = this.#row<{ known_at: string }>("SELECT known_at FROM fleet_knowledge");
     return row?.known_at ?? this.knownAt();
+  }
+
+  /** When a process of this host lost the catalog; undefined if one has read from it since. */
+  outageSince(): string | undefined {
+    const since = this.#row<{ since: string }>("SELECT since FROM outage")?.since;
+    return since !== undefined && since > (this.fleetKnownAt() ?? "") ? since : undefined;
+  }
+
+  beginOutage(since: string): Promise<void> {
+    return this.inTransaction("record the outage", async (database) => {
+      const sql =
+        "INSERT INTO outage VALUES (1, ?) ON CONFLICT (single) DO UPDATE SET since = excluded.since";
+      if (this.outageSince() === undefined) database.run(sql, [since]);
+    });
+  }
+
+  /** False if something waits: then the outage is not over. */
+  endOutage(): Promise<boolean> {
+    return this.inTransaction("end the outage", async (database) => {
+      if (!this.isEmpty()) return false;
+      database.run("DELETE FROM outage");
+      return true;
+    });
   }
 
   /** Where the knowledge comes from; undefined if there is none. */

@@ -1,3 +1,4 @@
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { Catalog } from "../catalog.ts";
 import { CatalogUnreachableError } from "./unreachable.ts";
 
@@ -13,7 +14,7 @@ export function requireReachable(catalog: Catalog, doing: string): void {
   const reason = catalog.spool?.status().reason ?? "";
   throw new CatalogUnreachableError(
     "storage",
-    `${doing} waits for the catalog, unreachable since ${since}: ${reason}`,
+    `${doing} waits for the catalog, unreachable since ${timeText(since)}: ${reason}`,
     {
       hint: "run it again when the catalog is reachable; backups go on meanwhile",
       retryable: true,

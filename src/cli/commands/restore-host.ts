@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
 import { visibleData } from "../../base/text/visible.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { Config } from "../../config/config.ts";
 import { configPath, loadConfig, processSource } from "../../config/load.ts";
 import { unusableText } from "../../config/set-aside.ts";
@@ -149,7 +150,7 @@ function report(
   }
   const { style } = output;
   if (bundle) {
-    output.print(visibleData(`export of host ${bundle.host}, ${bundle.exported_at}`));
+    output.print(visibleData(`export of host ${bundle.host}, ${timeText(bundle.exported_at)}`));
     output.print(`\n${stepTable(steps.steps, style)}`);
   }
   if (storages.length > 0)

@@ -1,4 +1,5 @@
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import { contentName } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../../jobs/context.ts";
@@ -266,7 +267,7 @@ async function writeDump(
   const isContainer = written.isContainer && file === "-";
   const reader = backup.kind === "globals" ? "psql" : "pg_restore";
   output.note(
-    `wrote ${sizeText(bytes)}: ${contentName(backup)} of ${backup.started_at}, ${isContainer ? "as a container of several archives (--output DIRECTORY separates them)" : `for ${reader}`}`,
+    `wrote ${sizeText(bytes)}: ${contentName(backup)} of ${timeText(backup.started_at)}, ${isContainer ? "as a container of several archives (--output DIRECTORY separates them)" : `for ${reader}`}`,
   );
   for (const line of filesLines(file, files)) output.note(line);
   return EXIT_CODES.ok;

@@ -3,6 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import { namesAnother } from "../../jobs/copies/object-key.ts";
 import { decompressed } from "../../jobs/copies/read-backup.ts";
 import type { ProgressListener } from "../../jobs/progress.ts";
@@ -82,7 +83,7 @@ export const command: Command = {
     const { server, database, started_at, compression } = metadata;
     requireNamed(file, metadata);
     output.note(
-      `backup ${metadata.backup_id} of ${server}/${database}, started ${started_at}, ${compression}`,
+      `backup ${metadata.backup_id} of ${server}/${database}, started ${timeText(started_at)}, ${compression}`,
     );
     const bytes = isSet(args, "compressed") ? plaintext : decompressed(plaintext, compression);
     if (to !== undefined) {
@@ -114,7 +115,7 @@ function requireNamed(file: string, { backup_id, started_at, kind }: SealedMetad
   if (!namesAnother(file, { startedAt: new Date(started_at), backupId: backup_id, kind })) return;
   throw new Pg321Error(
     "verification",
-    `${file}: contains another backup than its name says: ${backup_id}, started ${started_at}`,
+    `${file}: contains another backup than its name says: ${backup_id}, started ${timeText(started_at)}`,
     { hint: "if you want that backup, pass the file on standard input: pg321 unseal - < FILE" },
   );
 }

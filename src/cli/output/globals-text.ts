@@ -1,4 +1,5 @@
 import { plural } from "../../base/text/amounts.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { GlobalsReport } from "../../jobs/restore/with-globals.ts";
 import type { Style } from "./output.ts";
@@ -8,7 +9,7 @@ export function globalsLines(globals: GlobalsReport | null, isDryRun: boolean, s
   if (globals === null) return [];
   const { backup_id, started_at, roles, statements, refused, skipped, without_password, tablespaces } =
     globals;
-  const from = `from globals ${shortId(backup_id)} (${started_at})`;
+  const from = `from globals ${shortId(backup_id)} (${timeText(started_at)})`;
   const done = isDryRun ? "would create" : style.good("created");
   const count = plural(statements.length, "statement");
   const refusedText = `${plural(refused.length, "statement")} ${isDryRun ? "would not be" : "not"} run`;

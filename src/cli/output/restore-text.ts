@@ -1,6 +1,7 @@
 import { plural } from "../../base/text/amounts.ts";
 import { shellOption, shellQuoted } from "../../base/text/shell.ts";
 import { visible, visibleData, visibleLines } from "../../base/text/visible.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { faultText } from "../../jobs/load/faults.ts";
@@ -17,7 +18,7 @@ import { durationText, rateText, sizeText } from "./output.ts";
 export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style): string {
   const report = visibleData(raw);
   const { backup, obstacles, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
-  const what = `backup ${shortId(backup.id)} of ${backupName(backup)} (${backup.started_at})`;
+  const what = `backup ${shortId(backup.id)} of ${backupName(backup)} (${timeText(backup.started_at)})`;
   const lackLines = [
     ...globalsLines(report.globals, isDryRun, style),
     ...linesOfLacks(report, isDryRun, style),

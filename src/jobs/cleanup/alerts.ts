@@ -1,5 +1,6 @@
 import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import { plural } from "../../base/text/amounts.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { ClockTrust } from "../../catalog/clock-records.ts";
 import { backupName } from "../../catalog/globals.ts";
 import type { RunRecord } from "../../catalog/records.ts";
@@ -136,7 +137,7 @@ export async function alertFutureBackups(
       database,
       level: "WARNING",
       key: `${FUTURE_KEY}${backupId}`,
-      message: `backup ${shortId(backupId)} of ${server}/${database} is dated ${at}, in the future: this host's clock is wrong now, or was wrong then`,
+      message: `backup ${shortId(backupId)} of ${server}/${database} is dated ${timeText(at)}, in the future: this host's clock is wrong now, or was wrong then`,
       metadata: { backup_id: backupId, started_at: at },
     });
   }

@@ -1,4 +1,5 @@
 import { messageOf } from "../../base/errors.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { RunOutcome } from "../../catalog/records.ts";
 import { requireReachable } from "../../catalog/spool/reachable.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -190,7 +191,7 @@ async function reportOrphans(
     tally.note(
       storage.name,
       resumed.afterKey,
-      `the search for objects without a record went on after this key; it began at ${resumed.beganAt}`,
+      `the search for objects without a record went on after this key; it began at ${timeText(resumed.beganAt)}`,
     );
 }
 

@@ -1,5 +1,6 @@
 import { endGone } from "../../alerts/selection-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { holdLease } from "../../catalog/lease.ts";
@@ -115,8 +116,7 @@ async function deleteOne(
   try {
     const deletion = await deleteCopy(context, storage, copy, { why: "asked" }, context.signal);
     if (deletion.outcome !== "locked") return { ...about, outcome: deletion.outcome, error: null };
-    const until = deletion.lockedUntil.toISOString();
-    return { ...about, outcome: "locked", error: `locked until ${until}` };
+    return { ...about, outcome: "locked", error: `locked until ${timeText(deletion.lockedUntil)}` };
   } catch (error) {
     context.signal.throwIfAborted();
     return { ...about, outcome: "failed", error: messageOf(error) };

@@ -1,5 +1,6 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { DAY_MS } from "../../base/limits.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
@@ -239,7 +240,7 @@ async function removeCopy(
       tally,
       storage,
       copy.object_key,
-      `held until ${deletion.lockedUntil.toISOString()}: it is locked`,
+      `held until ${timeText(deletion.lockedUntil)}: it is locked`,
     );
   if (deletion.outcome === "hidden") {
     counts.hidden++;

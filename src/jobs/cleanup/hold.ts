@@ -1,3 +1,4 @@
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 
@@ -9,12 +10,12 @@ export function hasHold(
   return held_at !== null && (hold_until === null || Date.parse(hold_until) > now.getTime());
 }
 
-/** Until when and why a backup is held, for a person: `until 2027-01-31T00:00:00.000Z (audit)`. */
+/** Until when and why a backup is held, for a person: `until 2027-01-31 00:00:00 UTC (audit)`. */
 export function holdText({
   hold_until,
   hold_reason,
 }: Pick<BackupRecord, "hold_until" | "hold_reason">): string {
-  const end = hold_until === null ? "until pg321 unhold" : `until ${hold_until}`;
+  const end = hold_until === null ? "until pg321 unhold" : `until ${timeText(hold_until)}`;
   return hold_reason === null ? end : `${end} (${hold_reason})`;
 }
 

@@ -2,6 +2,7 @@ import { Pg321Error } from "../../base/errors.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
 import { backupWord } from "../../base/text/states.ts";
 import { closest } from "../../base/text/suggest.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
@@ -36,7 +37,7 @@ export async function findBackup(
     });
   if (second) {
     const both = [found, second].map(
-      (backup) => `${backup.id} (${backupName(backup)}, ${backup.started_at})`,
+      (backup) => `${backup.id} (${backupName(backup)}, ${timeText(backup.started_at)})`,
     );
     throw new Pg321Error("usage", `the ids of several backups begin with "${prefix}": ${both.join(", ")}`, {
       hint: "give more characters of the id",
@@ -54,7 +55,7 @@ async function similarId(catalog: Catalog, prefix: string): Promise<string> {
   for (let length = wanted.length - 1; length >= COMMON_MIN; length--) {
     const [similar, other] = await catalog.backupsByPrefix(wanted.slice(0, length), 2);
     if (similar && !other)
-      return `did you mean ${shortId(similar.id)} (${backupName(similar)}, ${similar.started_at})?`;
+      return `did you mean ${shortId(similar.id)} (${backupName(similar)}, ${timeText(similar.started_at)})?`;
     if (similar) break;
   }
   return "pg321 list shows the ids";

@@ -1,5 +1,6 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { DAY_MS, PART_BYTES_MIN } from "../../base/limits.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { LockProbeRecord } from "../../catalog/records.ts";
 import { endOf, probedPlace, wantedOf } from "../../storage/immutability.ts";
 import { failureOf } from "../../storage/s3/errors.ts";
@@ -121,7 +122,7 @@ async function tryToDelete(storage: Storage, probe: LockProbeRecord, signal: Abo
     return refusal(storage, key, messageOf(error), signal);
   }
   if (removal.outcome === "locked")
-    return refusal(storage, key, `locked until ${removal.lockedUntil.toISOString()}`, signal);
+    return refusal(storage, key, `locked until ${timeText(removal.lockedUntil)}`, signal);
   if (removal.outcome === "hidden")
     return {
       isRefused: true,

@@ -1,5 +1,6 @@
 import { alertLock } from "../../alerts/lock-alerts.ts";
 import { messageOf } from "../../base/errors.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { Job, LockConfig } from "../../config/config.ts";
 import { keepIn } from "../../config/database/settings.ts";
@@ -144,7 +145,7 @@ export async function readLockAgain(
   const promised = lockEndInForce(storage.settings, before);
   const isEnded = promised !== null && new Date(promised) > clock.now() && (until ?? "") < promised;
   const lock_error = isEnded
-    ? `its lock was to last until ${promised}, but the storage says ${until ?? "that there is none"}: somebody ended it`
+    ? `its lock was to last until ${timeText(promised)}, but the storage says ${until === null ? "that there is none" : timeText(until)}: somebody ended it`
     : before.lock_error;
   await catalog.updateCopy(backup.id, storage.name, { ...change, lock_error });
   if (isEnded) await alertLock(context, job, storage, lock_error, [backup.id]);

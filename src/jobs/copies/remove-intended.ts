@@ -1,4 +1,5 @@
 import { Pg321Error } from "../../base/errors.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
 import type { StorageConfig } from "../../config/config.ts";
 import { lockEndInForce, lockPlace } from "../../storage/immutability.ts";
@@ -25,7 +26,7 @@ export class LockedInPlace extends Pg321Error {
   readonly until: Date;
 
   constructor(storage: Storage, key: string, until: Date) {
-    super("storage", `storage "${storage.name}": remove ${key}: locked until ${until.toISOString()}`);
+    super("storage", `storage "${storage.name}": remove ${key}: locked until ${timeText(until)}`);
     this.until = until;
   }
 }
@@ -42,7 +43,7 @@ export function lockedRemains({ settings }: Storage, { until }: LockedInPlace): 
 }
 
 export function remainsText(until: string): string {
-  return `the remains of an unfinished copy are locked until ${until}; they are removed then`;
+  return `the remains of an unfinished copy are locked until ${timeText(until)}; they are removed then`;
 }
 
 /** Every copy with an intent, in order of backup id. They may be settled meanwhile. */

@@ -1,4 +1,5 @@
 import { hintOf, messageOf, Pg321Error } from "../../base/errors.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
@@ -175,7 +176,7 @@ async function clearedUnlessLocked(...words: Parameters<typeof clearTheKey>): Pr
 }
 
 function remainsUntil(until: Date): string {
-  return `the old object is locked until ${until.toISOString()}: it stays beneath the new one, and is billed, until cleanup may remove it`;
+  return `the old object is locked until ${timeText(until)}: it stays beneath the new one, and is billed, until cleanup may remove it`;
 }
 
 /** Marks a lost copy as missing again after a failed attempt, so that it is still made again, whatever its age. */

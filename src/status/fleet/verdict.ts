@@ -1,6 +1,7 @@
 import { hostKey } from "../../alerts/host-key.ts";
 import { durationText, plural } from "../../base/text/amounts.ts";
 import { capital } from "../../base/text/capital.ts";
+import { timeText } from "../../base/text/zoned-time.ts";
 import type { Problem, Verdict, VerdictLevel } from "../verdict.ts";
 import type { FleetDatabase, FleetDatabaseState, FleetHost, FleetReport } from "./report.ts";
 
@@ -52,7 +53,7 @@ function sentenceOf({ hosts, databases }: FleetReport, problems: readonly Proble
 
 function catalogProblems({ catalog: { unreachable_since: since, known_at } }: FleetReport): Problem[] {
   if (since === null) return [];
-  const text = `the catalog is unreachable since ${since}: other hosts are shown as of ${known_at ?? since}`;
+  const text = `the catalog is unreachable since ${timeText(since)}: other hosts are shown as of ${timeText(known_at ?? since)}`;
   return [{ level: "bad", text }];
 }
 

@@ -16,7 +16,7 @@ test("the reason of a hold is shown wherever the hold is, until it is released o
   });
   const [{ backup_id: id }] = (await installation.ok("backup", "--json")).json.backups;
   const held = await installation.ok("hold", id, "--reason", REASON, "--until", "2100-01-31");
-  expect(held.stdout).toBe(`${id.slice(0, 8)} is held until 2100-01-31T00:00:00.000Z (${REASON})\n`);
+  expect(held.stdout).toBe(`${id.slice(0, 8)} is held until 2100-01-31 00:00:00 UTC (${REASON})\n`);
   expect((await installation.ok("show", id)).stdout).toMatch(
     /^held +until 2100-01-31.* \(audit of 2026, ask Ada\)$/m,
   );
@@ -27,7 +27,7 @@ test("the reason of a hold is shown wherever the hold is, until it is released o
   ]) {
     const { exitCode, stderr } = await installation.run(...words);
     expect(exitCode).toBe(2);
-    expect(stderr).toContain(`on hold: ${id.slice(0, 8)} until 2100-01-31T00:00:00.000Z (${REASON})`);
+    expect(stderr).toContain(`on hold: ${id.slice(0, 8)} until 2100-01-31 00:00:00 UTC (${REASON})`);
   }
   await installation.ok("hold", id);
   expect((await installation.ok("show", id, "--json")).json).toMatchObject({

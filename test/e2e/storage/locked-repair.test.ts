@@ -6,6 +6,7 @@ import {
   PutObjectRetentionCommand,
 } from "@aws-sdk/client-s3";
 import { DAY_MS } from "../../../src/base/limits.ts";
+import { timeText } from "../../../src/base/text/zoned-time.ts";
 import { fillNoiseDatabase } from "../../lab/data/noise-database.ts";
 import { withCatalog } from "../../lab/leftovers.ts";
 import { copyIn, LOCK, lockDays, locked } from "../../lab/locking.ts";
@@ -133,7 +134,7 @@ describe("a run that is killed", () => {
     await using _ = stack;
     const until = killed?.locked_until ?? "";
     expect((Date.parse(until) - Date.now()) / DAY_MS).toBeCloseTo(3, 1);
-    const error = `the remains of an unfinished copy are locked until ${until}; they are removed then`;
+    const error = `the remains of an unfinished copy are locked until ${timeText(until)}; they are removed then`;
     expect(killed).toMatchObject({ state: "INTENDED", error });
     expect(next).toMatchObject({ state: "CONFIRMED", lock_mode: "governance" });
     const cleaned = await at.cleanup();

@@ -224,7 +224,9 @@ describe("what the storage says", () => {
     expect((await at.installation.ok("list")).stdout).toMatch(
       /r2 \(locked until 20\d\d-\d\d-\d\d, governance\)/,
     );
-    expect((await at.installation.ok("show", id)).stdout).toMatch(/locked until 20\S+Z \(governance\)/);
+    expect((await at.installation.ok("show", id)).stdout).toMatch(
+      /locked until 20\S+ \S+ UTC \(governance\)/,
+    );
 
     const [object] = await at.objects("r2", id);
     await lab.client.send(

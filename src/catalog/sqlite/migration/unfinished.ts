@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
 import { Pg321Error } from "../../../base/errors.ts";
+import { timeText } from "../../../base/text/zoned-time.ts";
 
 /** The table that a catalog has as long as it is being copied from another one. */
 export const UNFINISHED = "unfinished_copy";
@@ -18,7 +19,7 @@ export function unfinishedCopy(database: Database): UnfinishedCopy | undefined {
 
 /** Half of the records would pass for all of them: repair and cleanup would work with what is missing. */
 export function unfinishedError(label: string, { source, begun_at }: UnfinishedCopy): Pg321Error {
-  return new Pg321Error("usage", `${label}: an unfinished copy of ${source}, begun ${begun_at}`, {
+  return new Pg321Error("usage", `${label}: an unfinished copy of ${source}, begun ${timeText(begun_at)}`, {
     hint: "finish it: run the same pg321 catalog copy again",
   });
 }

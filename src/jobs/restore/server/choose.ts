@@ -1,5 +1,6 @@
 import { Pg321Error } from "../../../base/errors.ts";
 import { believedUntil } from "../../../base/newest-good.ts";
+import { timeText } from "../../../base/text/zoned-time.ts";
 import { isGlobalsPlace } from "../../../catalog/globals.ts";
 import type { DatabaseRecord } from "../../../catalog/overview.ts";
 import type { BackupRecord } from "../../../catalog/records.ts";
@@ -42,7 +43,7 @@ export async function backupsAt(
     const record = seen.find((one) => one.database === database);
     const gone = record?.gone_at ?? null;
     if (gone !== null && gone <= until) {
-      const reason = `it was no longer on the server since ${gone}`;
+      const reason = `it was no longer on the server since ${timeText(gone)}`;
       chosen.left_out.push({ database, kind: "gone", reason });
       continue;
     }
@@ -51,7 +52,7 @@ export async function backupsAt(
     else chosen.left_out.push(await withoutBackup(context, { server, database }, record, until));
   }
   if (chosen.backups.length > 0) return chosen;
-  const when = at === undefined ? "" : ` that began by ${until}`;
+  const when = at === undefined ? "" : ` that began by ${timeText(until)}`;
   throw new Pg321Error("usage", `restore: server "${server}" has no good backup${when}`, {
     hint: `see what there is with: pg321 list --server ${server}`,
   });

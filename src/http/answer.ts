@@ -40,19 +40,31 @@ export function pagePolicy(styleHash: string): string {
   return `${SECURITY["content-security-policy"]}; style-src '${styleHash}'`;
 }
 
-export function jsonAnswer(json: string, status = 200, headers: Record<string, string> = {}): Response {
-  return new Response(`${json}\n`, { status, headers: { "content-type": "application/json", ...headers } });
+const TYPES: Readonly<Record<Format, string>> = {
+  json: "application/json",
+  text: "text/plain; charset=utf-8",
+};
+
+/** `body`: the whole text as a blob, which many answers share. */
+export function answerIn(
+  format: Format,
+  body: string | Blob,
+  status = 200,
+  headers: Record<string, string> = {},
+): Response {
+  return new Response(body, { status, headers: { "content-type": TYPES[format], ...headers } });
 }
 
-export function textAnswer(text: string, status = 200, headers: Record<string, string> = {}): Response {
-  return new Response(`${text}\n`, {
-    status,
-    headers: { "content-type": "text/plain; charset=utf-8", ...headers },
-  });
+export function jsonAnswer(json: string, status?: number, headers?: Record<string, string>): Response {
+  return answerIn("json", `${json}\n`, status, headers);
+}
+
+export function textAnswer(text: string, status?: number, headers?: Record<string, string>): Response {
+  return answerIn("text", `${text}\n`, status, headers);
 }
 
 /** A page whose only style sheet has this hash. */
-export function pageAnswer(html: string, styleHash: string, status = 200): Response {
+export function pageAnswer(html: string | Blob, styleHash: string, status = 200): Response {
   const headers = {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": pagePolicy(styleHash),

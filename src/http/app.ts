@@ -73,9 +73,10 @@ function routes({ live, clock }: AppSource, areFew: () => boolean): Hono {
   const metricsText = shared(async () => {
     const metrics = await import("./metrics/metrics.ts");
     const shown = await report();
-    return inForce(live, async (context) =>
+    const text = inForce(live, async (context) =>
       metrics.renderMetrics(shown, await metrics.metricsSource(context)),
     );
+    return new Blob([await text]);
   });
   const app = new Hono();
   // First: they leave requests without ?fleet=1 to the others.
@@ -113,7 +114,7 @@ function routes({ live, clock }: AppSource, areFew: () => boolean): Hono {
       const series = await page.pageSeries(context.catalog, shown, query);
       const year = await page.pageYear(context.catalog, shown, query);
       const steps = page.pageSteps({ report: shown, history, series, year, query, isShared });
-      return { isFound: true, html: await inTurns(steps) };
+      return { isFound: true, html: new Blob([await inTurns(steps)]) };
     });
   });
   app.get("/", async ({ req }) => {

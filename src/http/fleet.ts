@@ -25,11 +25,11 @@ export function fleetRoutes(app: Hono, report: () => Promise<FleetReport>, share
   const status = statusAnswers(forms, shared);
   const metrics = shared(async () => {
     const { renderFleetMetrics } = await import("./metrics/fleet.ts");
-    return renderFleetMetrics(await report());
+    return new Blob([await renderFleetMetrics(await report())]);
   });
   const page = shared(async (query: PageQuery) => {
     const { fleetPageSteps } = await import("./page/fleet.tsx");
-    return inTurns(fleetPageSteps(await report(), query));
+    return new Blob([await inTurns(fleetPageSteps(await report(), query))]);
   });
   app.get("/status", async ({ req }, next) => {
     const refused = refusalOf(req);

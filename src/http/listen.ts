@@ -10,6 +10,7 @@ import { listenText } from "../config/schema/http.ts";
 import type { Answer } from "./app.ts";
 import { Connections } from "./connections.ts";
 import { AnswerGarbage } from "./garbage.ts";
+import { send } from "./send.ts";
 
 export type OpenListen = Exclude<Listen, { type: "off" }>;
 
@@ -141,13 +142,14 @@ async function handle(
   try {
     const { method = "", url = "" } = request;
     const made = await answer({ method, url, headers: headersOf(request) }, visit.places);
-    const body = new Uint8Array(await made.arrayBuffer());
-    bytes = body.length;
+    const body = await made.blob();
+    bytes = body.size;
     visit.made();
     if (response.destroyed) return;
-    const length = method === "HEAD" ? {} : { "content-length": body.length };
+    const length = method === "HEAD" ? {} : { "content-length": body.size };
     response.writeHead(made.status, { ...Object.fromEntries(made.headers), ...length });
-    response.end(method === "HEAD" ? undefined : body);
+    if (method === "HEAD") response.end();
+    else await send(body, response);
   } catch {
     visit.made();
     request.socket.destroy();

@@ -1,7 +1,7 @@
 import type { HonoRequest } from "hono";
 import { inTurns, type Steps } from "../base/steps.ts";
 import type { VerdictLevel } from "../status/verdict.ts";
-import { errorAnswer, FORMATS, type Format, formatOf, jsonAnswer, textAnswer } from "./answer.ts";
+import { answerIn, errorAnswer, FORMATS, type Format, formatOf } from "./answer.ts";
 import type { Sharing } from "./sharing.ts";
 
 /** A report, and how it is shown. */
@@ -20,7 +20,7 @@ export function statusAnswers<R>(
   const shownBy = (steps: (report: R) => Steps<string>) =>
     shared(async () => {
       const shown = await report();
-      return { level: levelOf(shown), body: await inTurns(steps(shown)) };
+      return { level: levelOf(shown), body: new Blob([await inTurns(steps(shown)), "\n"]) };
     });
   const shownAs = { json: shownBy(json), text: shownBy(text) };
   return async (req) => {
@@ -28,8 +28,7 @@ export function statusAnswers<R>(
     if (asked instanceof Response) return asked;
     const { level, body } = await shownAs[asked.format]();
     const status = asked.failing.includes(level) ? 503 : 200;
-    const answer = asked.format === "json" ? jsonAnswer : textAnswer;
-    return answer(body, status, { vary: "accept" });
+    return answerIn(asked.format, body, status, { vary: "accept" });
   };
 }
 

@@ -1,5 +1,6 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, spyOn, test } from "bun:test";
 import { once } from "node:events";
+import { ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -21,8 +22,8 @@ let clients: Socket[] = [];
 
 beforeAll(async () => {
   lab = await endpointLab();
-  // An answer of more than the kernel buffers for a client.
-  const names = Array.from({ length: 1_500 }, (_, index) => `${index}-${"x".repeat(3_000)}`);
+  // An answer of more than the kernel buffers for a client: 4 MB on the side that sends, and 2 MB on the other.
+  const names = Array.from({ length: 1_500 }, (_, index) => `${index}-${"x".repeat(4_500)}`);
   await lab.context.catalog.overview.seeDatabases("main", names, "2026-11-23T00:00:00.000Z");
 });
 afterEach(() => {
@@ -180,6 +181,22 @@ test("a client that sends a request before it has read the answer to the last on
   const client = door.enter(get(LARGE) + get(LARGE));
   await ended(client);
   expect(await door.status("/ready")).toBe(200);
+});
+
+test("an answer is written only as far as its client reads it, so that many slow clients share one in memory", async () => {
+  const door = await open();
+  const whole = (await (await door.ask(LARGE)).bytes()).length;
+  using write = spyOn(ServerResponse.prototype, "write");
+  using end = spyOn(ServerResponse.prototype, "end");
+  const client = await begin(door);
+  for (let turn = 0; turn < 100; turn++) await setImmediate();
+  const written = write.mock.calls.reduce((sum, [piece]) => sum + (piece as Uint8Array).length, 0);
+  expect({ isPart: written > 0 && written < whole / 2, ends: end.mock.calls.length }).toEqual({
+    isPart: true,
+    ends: 0,
+  });
+  client.resume();
+  while (end.mock.calls.length === 0) await setImmediate();
 });
 
 test("a slow client receives everything that was sent, to the last byte", async () => {

@@ -11,7 +11,7 @@ import type { JobContext } from "../../jobs/context.ts";
 import { type Schedule, schedulesOf } from "../../jobs/schedules.ts";
 import type { ContextInForce } from "../context-in-force.ts";
 
-/** How often a daemon looks: a lease that has ended is noticed within this time. */
+/** How often a daemon looks. */
 const LOOK_MS = LEASE_MS / 2;
 /** How many records of its backups are searched for its own tries. */
 const RUNS_MAX = 500;
@@ -28,6 +28,11 @@ export class AbandonedBackups {
   readonly #tools: Tools;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #looking = false;
+  /**
+   * The slots that looked abandoned at the last look. Only the second look counts: after an outage of its host's catalog a slot is
+   * delivered before the run that ended it.
+   */
+  #suspected: ReadonlySet<string> = new Set();
 
   constructor(tools: Tools) {
     this.#tools = tools;
@@ -49,10 +54,17 @@ export class AbandonedBackups {
     const { catalog, config } = inForce.context;
     const isShared = catalog.isShared && config.fleet.workers === "any";
     if (!isShared || unreachableSince(catalog) !== undefined) return;
+    const before = this.#suspected;
+    const found = new Set<string>();
+    this.#suspected = found;
     try {
-      for (const schedule of schedulesOf(config))
-        if (schedule.job === "backup" && !this.#tools.isBusy(schedule.name))
-          await this.#lookAt(inForce.context, schedule);
+      for (const schedule of schedulesOf(config)) {
+        if (schedule.job !== "backup" || this.#tools.isBusy(schedule.name)) continue;
+        const slots = await abandonedSlots(inForce.context, schedule);
+        for (const slot of slots) found.add(JSON.stringify(slot));
+        const abandoned = slots.filter((slot) => before.has(JSON.stringify(slot)));
+        await this.#takeOver(inForce.context, schedule, abandoned);
+      }
     } catch (error) {
       this.#tools.log.warning("backups that another host has left could not be looked for", {
         error: messageOf(error),
@@ -60,9 +72,12 @@ export class AbandonedBackups {
     }
   }
 
-  async #lookAt(context: JobContext, schedule: Schedule): Promise<void> {
-    const { catalog, clock, host } = context;
-    const abandoned = await abandonedSlots(context, schedule);
+  /** `abandoned`: of one due time. */
+  async #takeOver(
+    { catalog, clock, host }: JobContext,
+    schedule: Schedule,
+    abandoned: readonly TakenSlot[],
+  ): Promise<void> {
     const taken = new Set<string>();
     for (const slot of abandoned) {
       const claimed_at = (await catalog.leaseTime(clock)).toISOString();

@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { copyFile, rm } from "node:fs/promises";
 import { createLog } from "../../src/base/log.ts";
@@ -5,7 +6,7 @@ import { Secret } from "../../src/base/secret.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
 import type { BackupRecord } from "../../src/catalog/records.ts";
 import { type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
-import { backupRecord } from "../suites/catalog/records.ts";
+import { backupRecord, copyRecord, tombstoneOf } from "../suites/catalog/records.ts";
 
 /** A host that was put back to an older state, with the file of its spool, and a catalog that was. */
 
@@ -62,6 +63,50 @@ test("also if it starts in the outage", async () => {
   await using catalog = await spools.open(place);
   expect(catalog.spool?.status().waiting).toBe(0);
   expect(await catalog.countBackups({})).toBe(3);
+});
+
+test("what a fail-over has lost of this host's backups is recorded again, and nothing that was removed", async () => {
+  const place = await spools.newPlace();
+  const backup = (change: Partial<BackupRecord>) =>
+    backupRecord({ host: "here", started_at: new Date().toISOString(), status: "VERIFIED", ...change });
+  const [online, spooled, kept, removed] = [backup({}), backup({}), backup({}), backup({})];
+  const foreign = backup({ host: "web2" });
+  const running = backup({ status: "RUNNING" });
+  const copyOf = (one: BackupRecord) => copyRecord(one, { state: "CONFIRMED", object_bytes: 7 });
+  await using other = await spools.openDirectly(place);
+  {
+    await using catalog = await spools.open(place);
+    await catalog.belongTo("installation");
+    for (const one of [online, kept, removed, foreign, running]) await catalog.insertBackup(one);
+    for (const one of [online, kept]) await catalog.putCopy(copyOf(one));
+    spools.relay.cut();
+    await catalog.insertBackup(spooled);
+    await catalog.putCopy(copyOf(spooled));
+    spools.relay.pass();
+    await spools.untilBack(catalog);
+    await other.removeBackup(tombstoneOf(removed));
+    // Changes of the next outage are about a backup that is lost meanwhile.
+    spools.relay.cut();
+    await catalog.updateBackup(running.id, { status: "VERIFIED" });
+  }
+  const sql = spools.postgres.connect(decodeURIComponent(new URL(place.direct).pathname.slice(1)));
+  const lost = [online, spooled, foreign, running].map(({ id }) => id);
+  await sql`DELETE FROM pg321.copies WHERE backup_id = ANY(${lost})`;
+  await sql`DELETE FROM pg321.backups WHERE id = ANY(${lost})`;
+  await sql`UPDATE pg321.spools SET delivered = 0`;
+  spools.relay.pass();
+  {
+    await using catalog = await spools.open(place);
+    expect(catalog.spool?.status().waiting).toBe(0);
+  }
+  const found = await other.backups({});
+  expect(found.map(({ id }) => id).toSorted()).toEqual(
+    [online, spooled, kept, running].map(({ id }) => id).toSorted(),
+  );
+  expect(found.map(({ status }) => status)).toEqual(Array(4).fill("VERIFIED"));
+  for (const one of [online, spooled, kept]) expect(await other.copies(one.id)).toEqual([copyOf(one)]);
+  using file = new Database(place.path, { readonly: true });
+  expect(file.query("SELECT * FROM refused").all()).toEqual([]);
 });
 
 test("a catalog that lacks what was delivered, as after a fail-over, is named once in the log", async () => {

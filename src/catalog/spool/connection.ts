@@ -10,6 +10,7 @@ import { type DeliveryTools, deliver, noticeOlderState } from "./deliver.ts";
 import type { SpoolFile } from "./file.ts";
 import { learn, learnFleet, type Own } from "./knowledge.ts";
 import { carryLeases } from "./leases.ts";
+import { restoreLost } from "./lost.ts";
 import type { SpoolStatus } from "./status.ts";
 import { CatalogUnreachableError, isOutage } from "./unreachable.ts";
 
@@ -152,7 +153,10 @@ export class Connection {
     await migrate(transactions, { log });
     transactions.beginMarking();
     const isOther = await this.#isOtherCatalog();
-    if (!isOther) await noticeOlderState(this.#deliveryTools());
+    if (!isOther) {
+      await noticeOlderState(this.#deliveryTools());
+      await this.#restoreLost();
+    }
     let delivered = 0;
     do delivered += await this.#deliver();
     while (!(await file.endOutage()));
@@ -205,7 +209,12 @@ export class Connection {
     const { clock, file, transactions } = this.#tools;
     if (this.#learning || clock.monotonicMs() - this.#learnedAtMs < FLEET_KNOWN_MS) return;
     this.#learnedAtMs = clock.monotonicMs();
-    this.#learning = (this.#isOld() ? this.#learn() : learnFleet(file, transactions, clock))
+    // A fail-over without an outage is noticed before the knowledge is replaced.
+    const renewed = async () => {
+      await this.#restoreLost();
+      await this.#learn();
+    };
+    this.#learning = (this.#isOld() ? renewed() : learnFleet(file, transactions, clock))
       .catch((error) => {
         this.#tools.log?.warning("the last knowledge of this host could not be renewed", {
           error: messageOf(error),
@@ -214,6 +223,10 @@ export class Connection {
       .finally(() => {
         this.#learning = undefined;
       });
+  }
+
+  #restoreLost(): Promise<void> {
+    return restoreLost({ ...this.#deliveryTools(), clock: this.#tools.clock });
   }
 
   #learn(): Promise<void> {

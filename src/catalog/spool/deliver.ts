@@ -67,7 +67,7 @@ export async function noticeOlderState({ file, transactions, log }: DeliveryTool
   if (delivered < settled) {
     await file.forgetDeliveries(delivered);
     log?.error(
-      "the catalog lacks records that this host had delivered; find its backups with: pg321 cleanup --adopt",
+      "the catalog lacks records that this host had delivered; backups of the last day are recorded again, older ones by: pg321 cleanup --adopt",
       { path: file.path, lacks: settled - delivered },
     );
   }

@@ -190,6 +190,18 @@ export class SpoolFile implements AsyncDisposable {
     return this.#row<{ count: number }>("SELECT count(*) AS count FROM journal")?.count ?? 0;
   }
 
+  /** The ids of the backups whose first record waits. */
+  waitingBackups(): Set<string> {
+    const sql = `SELECT json_extract(call, '$.args[0].id') AS id FROM journal
+      WHERE json_extract(call, '$.method') = 'insertBackup'`;
+    return new Set(
+      this.#database
+        .query<{ id: string }, []>(sql)
+        .all()
+        .map(({ id }) => id),
+    );
+  }
+
   /** Removes a change that was delivered, or is kept among the refused ones with the error. */
   settle({ number }: Entry, error?: string): Promise<void> {
     return this.inTransaction("settle a record", async (database) => {

@@ -37,12 +37,15 @@ afterAll(() => relay[Symbol.asyncDispose]());
 
 interface Site {
   installation: Installation;
+  /** The database of the catalog. */
+  database: string;
   /** The catalog without the relay. */
   direct: () => Promise<Catalog>;
 }
 
 async function site(schedule: string, sourcePort = postgres.address.port): Promise<Site> {
-  const direct = postgres.url(await postgres.createDatabase());
+  const database = await postgres.createDatabase();
+  const direct = postgres.url(database);
   const url = `${direct.replace(`:${postgres.address.port}/`, `:${relay.port}/`)}?sslmode=disable`;
   const installation = await Installation.make({
     postgres: { ...postgres.address, port: sourcePort },
@@ -61,8 +64,21 @@ async function site(schedule: string, sourcePort = postgres.address.port): Promi
   });
   return {
     installation,
+    database,
     direct: () => openCatalog({ type: "postgres", url: new Secret(direct) }, { clock: new JumpingClock() }),
   };
+}
+
+/** The config of another host with the same catalog, which it reaches, and the same storage. */
+async function otherHost(installation: Installation): Promise<string> {
+  const otherConfig = join(installation.directory, "other.toml");
+  const text = await readFile(installation.configFile, "utf8");
+  const moved = text
+    .replace(`:${relay.port}/`, `:${postgres.address.port}/`)
+    .replace('/state"', '/other-state"')
+    .replace('name = "main"', 'name = "elsewhere"');
+  await writeFile(otherConfig, `${moved}\n[fleet]\nhost = "other"`, { mode: 0o600 });
+  return otherConfig;
 }
 
 test("an hour without the catalog and ten backups in it: the schedule goes on, and nothing is lost", async () => {
@@ -175,13 +191,7 @@ test("a host that is killed in an outage starts without its catalog, and deliver
   ]);
   // Another host with the same storage reaches the catalog: it sees objects without a record, and may adopt them.
   const keys = await keysIn(disk);
-  const otherConfig = join(installation.directory, "other.toml");
-  const text = await readFile(installation.configFile, "utf8");
-  const moved = text
-    .replace(`:${relay.port}/`, `:${postgres.address.port}/`)
-    .replace('/state"', '/other-state"')
-    .replace('name = "main"', 'name = "elsewhere"');
-  await writeFile(otherConfig, `${moved}\n[fleet]\nhost = "other"`, { mode: 0o600 });
+  const otherConfig = await otherHost(installation);
   const cleaned = await runProgram(["cleanup", "--adopt", "--json"], { PG321_CONFIG: otherConfig });
   expect([cleaned.stderr, cleaned.json?.adopted]).toEqual([expect.any(String), 2]);
   expect(await keysIn(disk)).toEqual(keys);
@@ -209,4 +219,27 @@ test("a host that is killed in an outage starts without its catalog, and deliver
     .filter(({ status: one }) => one === "VERIFIED")
     .map(({ object_key }) => object_key);
   expect((await keysIn(disk)).filter((key) => !key.endsWith(".json"))).toEqual(confirmed.toSorted());
+});
+
+test("what a fail-over of the catalog has lost: no object is removed, and the host records its backup again", async () => {
+  const place = await site('backup = "0 * * * *"');
+  const { installation } = place;
+  await using _installation = installation;
+  const disk = { name: "disk", directory: join(installation.directory, "disk") };
+  const id = await installation.backUp();
+  const keys = await keysIn(disk);
+  const other = await otherHost(installation);
+  await using catalog = await place.direct();
+  const backup = await catalog.backup(id);
+  const copies = await catalog.copies(id);
+  // As on a standby that did not receive them.
+  const sql = postgres.connect(place.database);
+  await sql`delete from pg321.copies`;
+  await sql`delete from pg321.backups`;
+  const cleaned = await runProgram(["cleanup", "--json"], { PG321_CONFIG: other });
+  expect(cleaned.json?.orphans).toMatchObject([{ storage: "disk", objects: 2 }]);
+  expect(await keysIn(disk)).toEqual(keys);
+  await installation.ok("cleanup");
+  expect(await keysIn(disk)).toEqual(keys);
+  expect([await catalog.backup(id), await catalog.copies(id)]).toEqual([backup, copies]);
 });

@@ -1,6 +1,6 @@
 /**
  * `npm run bench:scale [-- --backups N --only JOB --catalog sqlite|postgres --runs N]`: measures what a catalog of N backups
- * with three copies each, of 2,000 databases of 200 servers, costs: the answers of the endpoint, `list` of one database, the
+ * with three copies each, of 2,000 databases of 200 servers, with marks and restore tests, costs: the answers of the endpoint, `list` of one database, the
  * plans of the jobs, the records of a run, and 50 daemons that write at once. Each is measured in a process that does nothing
  * else, several times: the best and the median time, memory in addition to a catalog without records, and how long the event
  * loop is blocked. The figures are in docs/scale.md.

@@ -60,10 +60,10 @@ export async function alertTests(
 }
 
 async function hasNewerFailed({ catalog }: AlertContext, passed: RestoreTestRecord): Promise<boolean> {
-  const latest = await catalog.restoreTests.latest();
-  return latest.some(
-    ({ server, database, outcome }) =>
-      server === passed.server && database === passed.database && outcome === "FAILED",
+  const tested = await catalog.restoreTests.standings();
+  return tested.some(
+    ({ server, database, latest }) =>
+      server === passed.server && database === passed.database && latest?.outcome === "FAILED",
   );
 }
 

@@ -21,6 +21,20 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : Number(a > b);
 }
 
+/** The results of the restore tests of one database that a report shows. */
+export interface TestStanding {
+  server: string;
+  database: string;
+  /** The first by `byStanding` that PASSED or FAILED; null: none. */
+  latest: RestoreTestRecord | null;
+  /** The first by `byStanding` that PASSED; null: none. */
+  passed: RestoreTestRecord | null;
+  /** Of the last test, whatever its outcome. */
+  newest: Pick<RestoreTestRecord, "outcome" | "prover" | "error">;
+  /** Of the last ten that PASSED and measured it, newest first. `recovery_ms`: from the first request to the end of pg_restore. */
+  recoveries: (Pick<RestoreTestRecord, "finished_at" | "storage"> & { recovery_ms: number })[];
+}
+
 /** The results of restore tests. Errors as those of `Catalog`. */
 export interface RestoreTests {
   /** Inserts it; one that is known by its id stays as it is. */
@@ -32,14 +46,12 @@ export interface RestoreTests {
     database?: string;
     limit?: number;
   }): Promise<RestoreTestRecord[]>;
-  /** Of each database the first by `byStanding` that PASSED or FAILED, in order of server and database. */
-  latest(): Promise<RestoreTestRecord[]>;
-  /** Of each database the first by `byStanding` that PASSED, in order of server and database. */
-  latestPassed(): Promise<RestoreTestRecord[]>;
+  /** Of each database that was tested, in order of server and database. */
+  standings(): Promise<TestStanding[]>;
   /** When each storage's copy of a database was restored last, whatever the outcome but ERROR. */
   latestByStorage(server: string, database: string): Promise<{ storage: string; finished_at: string }[]>;
   /**
-   * Deletes those that finished before the given time, without those of `latest` and `latestPassed`, and of the servers that
+   * Deletes those that finished before the given time, without `latest` and `passed` of each database, and those of the servers that
    * are excepted. Returns their number.
    */
   prune(before: string, exceptServers?: readonly string[]): Promise<number>;

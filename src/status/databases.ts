@@ -70,7 +70,7 @@ export async function databaseStatuses(
   const abandoned = await abandonedBackups(source, now);
   const failures = await serverFailures(catalog);
   const rule = await ruleRecords(source, read);
-  const tests = await restoreTestStatuses(catalog, read);
+  const tests = restoreTestStatuses(read);
 
   const configured = new Set(config.server.map(({ name }) => name));
   const { hasServer } = read.ownership;

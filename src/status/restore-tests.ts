@@ -2,40 +2,22 @@ import type { Steps } from "../base/steps.ts";
 import { durationText, sizeText } from "../base/text/amounts.ts";
 import { type Style, tableSteps } from "../base/text/table.ts";
 import { wallTime } from "../base/text/zoned-time.ts";
-import type { Catalog } from "../catalog/catalog.ts";
 import type { RestoreTestRecord } from "../catalog/records.ts";
 import type { DatabaseStatus, RestoreTestStatus, StatusReport } from "./report.ts";
 import type { ReportRecords } from "./source.ts";
 
-/** Recovery times shown for each database. */
-const RECOVERIES_MAX = 10;
-/** Tests that are read for them, over all databases. */
-const TESTS_MAX = 5_000;
-
 /** The newest result of each database, by `SERVER/DATABASE`, with its recovery times. */
-export async function restoreTestStatuses(
-  catalog: Pick<Catalog, "restoreTests">,
-  { tests }: Pick<ReportRecords, "tests">,
-): Promise<Map<string, RestoreTestStatus>> {
-  const { restoreTests } = catalog;
-  const passed = new Map((await restoreTests.latestPassed()).map((test) => [testedName(test), test]));
-  const history = Map.groupBy(await restoreTests.list({ limit: TESTS_MAX }), testedName);
+export function restoreTestStatuses({ tests }: Pick<ReportRecords, "tests">): Map<string, RestoreTestStatus> {
   const statuses = new Map<string, RestoreTestStatus>();
-  for (const test of tests) {
-    const name = testedName(test);
-    const last = passed.get(name);
-    statuses.set(name, {
-      backup_id: test.backup_id,
-      outcome: test.outcome,
-      finished_at: test.finished_at,
-      storage: test.storage,
-      target: test.target,
-      prover: test.prover,
-      error: test.error,
-      last_passed_at: last?.finished_at ?? null,
-      dump_bytes: last?.dump_bytes ?? null,
-      recovery_ms: last ? recoveryMs(last) : null,
-      recoveries: recoveriesOf(history.get(name) ?? []),
+  for (const { latest, passed, recoveries, ...of } of tests) {
+    if (latest === null) continue;
+    const { backup_id, outcome, finished_at, storage, target, prover, error } = latest;
+    statuses.set(testedName(of), {
+      ...{ backup_id, outcome, finished_at, storage, target, prover, error },
+      last_passed_at: passed?.finished_at ?? null,
+      dump_bytes: passed?.dump_bytes ?? null,
+      recovery_ms: passed && recoveryMs(passed),
+      recoveries: recoveries.toReversed(),
     });
   }
   return statuses;
@@ -47,18 +29,6 @@ export function recoveryMs({
   restore_ms,
 }: Pick<RestoreTestRecord, "fetch_ms" | "restore_ms">): number | null {
   return fetch_ms === null || restore_ms === null ? null : fetch_ms + restore_ms;
-}
-
-function recoveriesOf(newestFirst: readonly RestoreTestRecord[]): RestoreTestStatus["recoveries"] {
-  return newestFirst
-    .flatMap((test) => {
-      const recovery_ms = test.outcome === "PASSED" ? recoveryMs(test) : null;
-      return recovery_ms === null
-        ? []
-        : [{ finished_at: test.finished_at, storage: test.storage, recovery_ms }];
-    })
-    .slice(0, RECOVERIES_MAX)
-    .reverse();
 }
 
 /** The key of a database among the results. */

@@ -11,7 +11,7 @@ import { type ProbeFacts, probesInForce } from "../storage/immutability.ts";
 import type { MarkStatus } from "./report.ts";
 import type { ReportRecords, StatusSource } from "./source.ts";
 
-/** At most this many tests are searched: those of one database for one that counts, and all for the last ones. */
+/** At most this many tests of one database are searched for one that counts. */
 const TESTS_MAX = 1000;
 
 /** The records about all databases by which their marks are judged. */
@@ -31,14 +31,14 @@ export async function ruleRecords(
 ): Promise<RuleRecords> {
   const { catalog, config } = source;
   const tests: RestoreTestRecord[] = [];
-  for (const newest of read.tests) {
-    const counted = await countedTest(source, newest);
+  for (const { latest } of read.tests) {
+    const counted = latest && (await countedTest(source, latest));
     if (counted) tests.push(counted);
   }
   return {
     marks: Map.groupBy(await catalog.ruleMarks.list(), databaseKey),
     tests: new Map(tests.map((test) => [databaseKey(test), test])),
-    testErrors: await testErrors(source),
+    testErrors: testErrors(read),
     probes: probesInForce(read.probes, config.storage),
     full: read.storages.flatMap(({ name, free_bytes }) => {
       const settings = config.storage.find((one) => one.name === name);
@@ -49,11 +49,11 @@ export async function ruleRecords(
 }
 
 /** Results that another host has left do not count: this host cannot remove their cause. */
-async function testErrors({ catalog }: Pick<StatusSource, "catalog">): Promise<Map<string, string>> {
-  const byDatabase = Map.groupBy(await catalog.restoreTests.list({ limit: TESTS_MAX }), databaseKey);
+function testErrors({ tests }: Pick<ReportRecords, "tests">): Map<string, string> {
   const errors = new Map<string, string>();
-  for (const [key, [newest]] of byDatabase)
-    if (newest?.outcome === "ERROR" && newest.prover === null) errors.set(key, newest.error ?? "unknown");
+  for (const { newest, ...of } of tests)
+    if (newest.outcome === "ERROR" && newest.prover === null)
+      errors.set(databaseKey(of), newest.error ?? "unknown");
   return errors;
 }
 

@@ -1,5 +1,6 @@
 import type { CopyTotal, Standing, StorageRecord } from "../catalog/overview.ts";
-import type { LockProbeRecord, RestoreTestRecord } from "../catalog/records.ts";
+import type { LockProbeRecord } from "../catalog/records.ts";
+import type { TestStanding } from "../catalog/restore-tests.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { type Ownership, ownershipOf } from "../jobs/ownership.ts";
 import type { TimetableEntry } from "../jobs/schedules.ts";
@@ -22,8 +23,7 @@ export interface ReportRecords {
   /** Of every database, and of the globals of servers. */
   latest: readonly Standing[];
   totals: readonly CopyTotal[];
-  /** `RestoreTests.latest` */
-  tests: readonly RestoreTestRecord[];
+  tests: readonly TestStanding[];
   /** `LockProbes.latest` */
   probes: readonly LockProbeRecord[];
   storages: readonly StorageRecord[];
@@ -40,7 +40,7 @@ export async function readRecords(
     ownership: await ownershipOf(source),
     latest: await overview.standings(now),
     totals: await overview.copyTotals(now),
-    tests: await restoreTests.latest(),
+    tests: await restoreTests.standings(),
     probes: await lockProbes.latest(),
     storages: await overview.storages(),
   };

@@ -98,8 +98,7 @@ export const KINDS: Kinds = {
   restoreTests: {
     add: "write",
     list: "read",
-    latest: "read",
-    latestPassed: "read",
+    standings: "read",
     latestByStorage: "read",
     prune: "whole",
   },

@@ -62,7 +62,15 @@ export const READ: readonly (readonly [table: string, sql: string])[] = [
  * triggers make.
  */
 export const NOT_READ: readonly string[] = [
-  ...["deliveries", "listings", "scratch_databases", "slots", "tombstones", "retained_backups"],
+  ...[
+    "deliveries",
+    "listings",
+    "scratch_databases",
+    "slots",
+    "tombstones",
+    "retained_backups",
+    "tested_databases",
+  ],
 ];
 /** Emptied first, because their rows refer to others. Notices of other hosts are sent by them. */
 const EMPTIED = ["deliveries", "copies"];

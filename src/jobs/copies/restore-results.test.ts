@@ -47,7 +47,7 @@ test("a result that a trusted host left counts once, and does not show the names
     { id: record.id, outcome: "PASSED", prover: prover.signer, run_id: null, restore_ms: 2 },
   ]);
   expect(await collectResults(lab.context, [prover.signer])).toEqual([]);
-  expect(await lab.context.catalog.restoreTests.latest()).toEqual(found);
+  expect((await lab.context.catalog.restoreTests.standings()).map(({ latest }) => latest)).toEqual(found);
 });
 
 test("nobody else's result counts: a stranger's, a renamed one, one of other bytes, one of another backup", async () => {

@@ -61,7 +61,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("leases", () => leases(use, reopen));
     describe("tokens of leases, and alerts of hosts", () => fences(use));
     describe("due times that hosts share", () => slots(use));
-    describe("restore tests", () => restoreTests(use, reopen));
+    describe("restore tests", () => restoreTests(use, reopen, () => fixture.open()));
     describe("scratch databases", () => scratchDatabases(use, reopen));
     describe("listings of storages", () => listings(use, reopen));
     describe("recovery kits", () => recoveryKits(use, reopen));

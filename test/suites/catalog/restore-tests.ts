@@ -30,10 +30,18 @@ function restoreTest(change: Partial<RestoreTestRecord>): RestoreTestRecord {
 }
 
 /** Results of restore tests; every test has databases of its own. */
-export function restoreTests(use: () => Catalog, reopen: () => Promise<void>): void {
+export function restoreTests(
+  use: () => Catalog,
+  reopen: () => Promise<void>,
+  /** Another session of the same catalog. */
+  another: () => Promise<Catalog>,
+): void {
   const add = async (...records: RestoreTestRecord[]) => {
     for (const record of records) await use().restoreTests.add(record);
   };
+
+  const standings = async (server: string) =>
+    (await use().restoreTests.standings()).filter((one) => one.server === server);
 
   test("come back as they were written, newest first, also after reopening; a known one stays", async () => {
     const [first, second] = [
@@ -53,9 +61,20 @@ export function restoreTests(use: () => Catalog, reopen: () => Promise<void>): v
     const [passed, failed, error] = [of({}), of({ outcome: "FAILED" }), of({ outcome: "ERROR" })];
     const other = of({ database: "other" });
     await add(passed, failed, error, other);
-    const own = (records: RestoreTestRecord[]) => records.filter(({ server }) => server === "latest");
-    expect(own(await use().restoreTests.latest())).toEqual([failed, other]);
-    expect(own(await use().restoreTests.latestPassed())).toEqual([passed, other]);
+    const [app, second] = await standings("latest");
+    const { finished_at, storage } = passed;
+    const recoveries = [{ finished_at, storage, recovery_ms: 3468 }];
+    const newest = { outcome: "ERROR", prover: null, error: null };
+    const standing: unknown = {
+      server: "latest",
+      database: "app",
+      latest: failed,
+      passed,
+      newest,
+      recoveries,
+    };
+    expect<unknown>(app).toEqual(standing);
+    expect(second).toMatchObject({ latest: other, passed: other, newest: { outcome: "PASSED" } });
   });
 
   test("a test of an older backup does not replace that of a newer one; a date ahead of the test does not count", async () => {
@@ -64,17 +83,34 @@ export function restoreTests(use: () => Catalog, reopen: () => Promise<void>): v
     const passed = of("2025-12-31", "PASSED");
     const failed = of("2026-01-01", "FAILED");
     await add(passed, failed, of("2025-12-30", "PASSED"));
-    const own = (records: RestoreTestRecord[]) => records.filter(({ server }) => server === "ranked");
-    expect(own(await use().restoreTests.latest())).toEqual([failed]);
-    expect(own(await use().restoreTests.latestPassed())).toEqual([passed]);
+    expect(await standings("ranked")).toMatchObject([{ latest: failed, passed }]);
     const again = of("2026-01-01", "PASSED");
     await add(again);
-    expect(own(await use().restoreTests.latest())).toEqual([again]);
+    expect(await standings("ranked")).toMatchObject([{ latest: again, passed: again }]);
     const [ahead, later] = [of("2036-01-01", "FAILED", "ahead"), of("2026-01-02", "PASSED", "ahead")];
     await add(ahead, { ...later, backup_started_at: later.started_at });
-    expect((await use().restoreTests.latest()).find(({ database }) => database === "ahead")?.id).toBe(
-      later.id,
+    const found = (await standings("ranked")).find(({ database }) => database === "ahead");
+    expect(found?.latest?.id).toBe(later.id);
+  });
+
+  test("the last ten recovery times of a database, without those that were not measured", async () => {
+    const of = (change: Partial<RestoreTestRecord>) => restoreTest({ server: "quick", ...change });
+    const tests = Array.from({ length: 12 }, (_, index) => of({ restore_ms: index }));
+    await add(...tests, of({ restore_ms: null }), of({ outcome: "FAILED" }));
+    const [standing] = await standings("quick");
+    expect(standing?.recoveries.map(({ recovery_ms }) => recovery_ms)).toEqual(
+      [11, 10, 9, 8, 7, 6, 5, 4, 3, 2].map((restore) => 12 + restore),
     );
+  });
+
+  test("two sessions that add tests of one database at the same time leave both", async () => {
+    const of = () => restoreTest({ server: "busy" });
+    await using other = await another();
+    for (let round = 0; round < 10; round++) await Promise.all([add(of()), other.restoreTests.add(of())]);
+    const [standing] = await standings("busy");
+    const [newest] = await use().restoreTests.list({ server: "busy" });
+    expect(standing).toMatchObject({ latest: newest, passed: newest });
+    expect(standing?.recoveries).toHaveLength(10);
   });
 
   test("tell when each storage was tested last", async () => {
@@ -98,5 +134,16 @@ export function restoreTests(use: () => Catalog, reopen: () => Promise<void>): v
     expect(await use().restoreTests.list({ server: "pruned" })).toEqual(all);
     await use().restoreTests.prune("2027-01-01T00:00:00.000Z");
     expect(await use().restoreTests.list({ server: "pruned" })).toEqual([failed, passed]);
+    expect(await standings("pruned")).toMatchObject([
+      { latest: failed, passed, newest: { outcome: "FAILED" }, recoveries: [expect.anything()] },
+    ]);
+    // Without a passed or failed one nothing is kept of a database.
+    const gone = restoreTest({ server: "gone", outcome: "ERROR", error: 'it said "no"\n\\' });
+    await add(gone);
+    expect(await standings("gone")).toMatchObject([
+      { latest: null, passed: null, newest: { outcome: "ERROR", error: gone.error }, recoveries: [] },
+    ]);
+    await use().restoreTests.prune("2027-01-01T00:00:00.000Z");
+    expect(await standings("gone")).toEqual([]);
   });
 }

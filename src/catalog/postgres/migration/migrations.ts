@@ -4,6 +4,7 @@ import { LATEST_BACKUPS } from "./latest-backups.ts";
 import { RETAINED_BACKUPS } from "./retained-backups.ts";
 import { SPOOLS } from "./spools.ts";
 import { STANDINGS } from "./standings.ts";
+import { TESTED_DATABASES } from "./tested-databases.ts";
 import { TOTALS } from "./totals.ts";
 
 /** Sorted and compared by bytes, as SQLite does, whatever the collation of the database. */
@@ -336,4 +337,5 @@ export const MIGRATIONS: readonly string[] = [
   HOST_TOTALS,
   CHANGED_TIMES,
   STANDINGS,
+  TESTED_DATABASES,
 ].map((sql) => sql.replace(/\bTEXT\b/g, TEXT));

@@ -1,7 +1,7 @@
 import type { Fence } from "../../fence.ts";
 import type { RestoreTestRecord } from "../../records.ts";
-import type { RestoreTests } from "../../restore-tests.ts";
-import { BY_STORAGE } from "../../sqlite/proof/restore-tests.ts";
+import type { RestoreTests, TestStanding } from "../../restore-tests.ts";
+import { BY_STORAGE, TESTED, testStanding } from "../../sqlite/proof/restore-tests.ts";
 import { equalTo, insertion, whereAll } from "../../sqlite/statements.ts";
 import { RESTORE_TESTS, type Row } from "../../sqlite/tables.ts";
 import { fencedDo } from "../fleet/leases.ts";
@@ -40,12 +40,8 @@ export class PostgresRestoreTests implements RestoreTests {
     return this.#select(rest, { ...values, limit: limit ?? null });
   }
 
-  latest(): Promise<RestoreTestRecord[]> {
-    return this.#select(`WHERE id IN (${LATEST}) ORDER BY server, database`, {});
-  }
-
-  latestPassed(): Promise<RestoreTestRecord[]> {
-    return this.#select(`WHERE id IN (${LATEST_PASSED}) ORDER BY server, database`, {});
+  standings(): Promise<TestStanding[]> {
+    return this.#do("list the restore tests", async ({ rows }) => (await rows(TESTED)).map(testStanding));
   }
 
   latestByStorage(server: string, database: string): Promise<{ storage: string; finished_at: string }[]> {

@@ -4,6 +4,7 @@ import { HOST_TOTALS } from "./host-totals.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
 import { RETAINED_BACKUPS } from "./retained-backups.ts";
 import { STANDINGS } from "./standings.ts";
+import { TESTED_DATABASES } from "./tested-databases.ts";
 
 /** The copies read back on each day; a day without any has no row. */
 const COUNT_VERIFIED = `INSERT INTO verified_days
@@ -263,4 +264,5 @@ export const MIGRATIONS: readonly string[] = [
   HOST_TOTALS,
   CHANGED_TIMES,
   STANDINGS,
+  TESTED_DATABASES,
 ];

@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
 import type { Fence } from "../../fence.ts";
 import type { RestoreTestRecord } from "../../records.ts";
-import type { RestoreTests } from "../../restore-tests.ts";
+import type { RestoreTests, TestStanding } from "../../restore-tests.ts";
 import type { Do } from "../busy.ts";
 import { fenced } from "../fleet/leases.ts";
 import { equalTo, insertion, whereAll } from "../statements.ts";
@@ -21,6 +21,26 @@ export const BY_STORAGE: string = `SELECT storage, max(finished_at) AS finished_
 const PRUNE = `DELETE FROM restore_tests WHERE finished_at < $before
   AND server NOT IN (SELECT value FROM json_each($servers))
   AND id NOT IN (${LATEST}) AND id NOT IN (${LATEST_PASSED})`;
+
+export const TESTED = "SELECT * FROM tested_databases ORDER BY server, database";
+
+/** A row of `TESTED`. */
+export function testStanding(row: Row): TestStanding {
+  const jsonOf = (column: string) => JSON.parse((row[column] as string | null) ?? "null");
+  const testOf = (column: string) => {
+    const test: Row | null = jsonOf(column);
+    return test && fromRow(RESTORE_TESTS, test);
+  };
+  const latest = testOf("latest");
+  return {
+    server: String(row["server"]),
+    database: String(row["database"]),
+    latest,
+    passed: row["passed"] === row["latest"] ? latest : testOf("passed"),
+    newest: jsonOf("newest"),
+    recoveries: jsonOf("recoveries") ?? [],
+  };
+}
 
 export class SqliteRestoreTests implements RestoreTests {
   readonly #database: Database;
@@ -45,12 +65,10 @@ export class SqliteRestoreTests implements RestoreTests {
     });
   }
 
-  latest(): Promise<RestoreTestRecord[]> {
-    return this.#select(`WHERE id IN (${LATEST}) ORDER BY server, database`, {});
-  }
-
-  latestPassed(): Promise<RestoreTestRecord[]> {
-    return this.#select(`WHERE id IN (${LATEST_PASSED}) ORDER BY server, database`, {});
+  standings(): Promise<TestStanding[]> {
+    return this.#do("list the restore tests", () =>
+      this.#database.query<Row, []>(TESTED).all().map(testStanding),
+    );
   }
 
   latestByStorage(server: string, database: string): Promise<{ storage: string; finished_at: string }[]> {

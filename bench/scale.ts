@@ -82,7 +82,9 @@ const JOBS: Readonly<Record<string, Job>> = {
   },
   "cleanup: plan": once((context) => planRun(context, "bench", { confirm: undefined })),
   "cleanup: records without copies": once(removeEmptyRecords),
-  "repair: plan": once(planRepair),
+  "repair: plan": once(async (context) => {
+    for await (const _ of planRepair(context));
+  }),
   "verify: choice": once(async (context) => {
     for await (const _ of backupsToVerify(context));
   }),

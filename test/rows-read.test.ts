@@ -12,7 +12,7 @@ import { reconcile } from "../src/jobs/copies/reconcile.ts";
 import { intendedCopies } from "../src/jobs/copies/remove-intended.ts";
 import { byUrgency } from "../src/jobs/verify/budget.ts";
 import { backupsToVerify, chooseBackups } from "../src/jobs/verify/choose.ts";
-import { lackingBackups } from "../src/jobs/verify/repair-plan.ts";
+import { lackingBackups, planRepair } from "../src/jobs/verify/repair-plan.ts";
 import { listBackups } from "../src/status/list-backups.ts";
 import { rowsRead } from "./suites/catalog/rows-read.ts";
 
@@ -66,6 +66,7 @@ async function drain<T>(pages: AsyncIterable<T | T[]>): Promise<number> {
 
 test.each([
   ["repair: backups that lack a copy", () => drain(lackingBackups(context)), 4_000],
+  ["repair: copies it would make", () => drain(planRepair(context)), 4_000],
   ["verify: every backup", () => drain(backupsToVerify(context)), 14_000],
   [
     "verify: every backup of a database",

@@ -29,12 +29,18 @@ afterEach(async () => {
 const outcome = (database: string, storage: string, error: string | null = null): CopyOutcome => ({
   ...{ backup_id: backups[database]?.id ?? "", server: "main", database, storage },
   isGood: error === null,
+  kind: error === null ? "good" : "damaged",
   error,
 });
 
+/** In pages that divide the copies of a place. */
+async function* pagesOf(outcomes: readonly CopyOutcome[], size = 1): AsyncGenerator<CopyOutcome[]> {
+  for (let from = 0; from < outcomes.length; from += size) yield outcomes.slice(from, from + size);
+}
+
 async function told(job: Job, ...outcomes: CopyOutcome[]): Promise<string[]> {
   receiver.requests.length = 0;
-  await alertCopies(lab, runRecord({ job, outcome: "PARTIAL" }), outcomes, () => ({
+  await alertCopies(lab, runRecord({ job, outcome: "PARTIAL" }), pagesOf(outcomes), () => ({
     text: "are not good",
     hint: "",
   }));
@@ -87,4 +93,30 @@ test("a single copy is named as such, and the hint of its storage is the next st
   const hint = "mount the disk";
   await told("verify", ...good("other"), ...away("a", "b").map((one) => ({ ...one, hint })));
   expect(notices()[0]?.metadata["hint"]).toBe("mount the disk; then run: pg321 verify");
+});
+
+test("of very many bad copies an alert counts all, names some, and knows what is wrong with them", async () => {
+  await lab.catalog.updateBackup(backups["b"]?.id ?? "", { status: "FAILED" });
+  const bad = Array.from({ length: 3_000 }, (_, n) => ({
+    ...outcome("a", "disk", `error ${n}`),
+    kind: n === 2_999 ? "missing" : "damaged",
+  }));
+  const kinds: string[][] = [];
+  const all = [outcome("a", "disk"), ...bad, outcome("b", "disk", "error of b")];
+  const run = runRecord({ job: "verify", outcome: "PARTIAL" });
+  await alertCopies(lab, run, pagesOf(all, 500), (some, count) => {
+    kinds.push([...some, String(count)]);
+    return { text: "are bad", hint: "" };
+  });
+  await deliverAlerts(lab);
+  expect(kinds).toEqual([
+    ["damaged", "missing", "3000"],
+    ["damaged", "1"],
+  ]);
+  const [first, second] = notices().sort((a, b) => a.key.localeCompare(b.key));
+  expect(first?.message).toBe("3000 of 3,001 copies of main/a in disk are bad: error 0");
+  expect(first?.metadata).toMatchObject({ lost: 0, backup_ids: Array(20).fill(backups["a"]?.id) });
+  expect(second?.message).toBe(
+    "the copy of main/b in disk are bad; 1 backup has no good copy left: error of b",
+  );
 });

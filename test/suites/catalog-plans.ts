@@ -59,7 +59,7 @@ const CALLS: Readonly<Record<string, (context: JobContext, options: Options) => 
   "cleanup: records without copies": (context) => removeEmptyRecords(context),
   "cleanup: removals that began": ({ catalog }) => begin(catalog.placedCopies(["DELETING", "HIDDEN"])),
   "cleanup: old history": ({ catalog }) => catalog.pruneHistory("2000-01-01T00:00:00.000Z"),
-  "repair: plan": (context) => planRepair(context),
+  "repair: plan": (context) => Array.fromAsync(planRepair(context)),
   "verify: every backup": ({ catalog }) => begin(catalog.outlines({})),
   "verify: within a budget": (context) => begin(byUrgency(context, () => true)),
 };

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type Column, PLAIN, table } from "./table.ts";
+import { type Column, longTable, PLAIN, table } from "./table.ts";
 
 interface Row {
   id: string;
@@ -98,4 +98,15 @@ test("wide letters and colours are counted as the terminal shows them", () => {
   expect(Bun.stringWidth(line)).toBeLessThanOrEqual(31);
   expect(line).toContain("…");
   expect(line).toContain("1.0 GiB  fine");
+});
+
+test("a table of a long list is the same text, page by page", async () => {
+  for (const columns of [undefined, 31, 20])
+    for (const rows of [ROWS, []]) {
+      const pages = async function* () {
+        for (const row of rows) yield [row];
+      };
+      const parts = await Array.fromAsync(longTable(pages, COLUMNS, { ...PLAIN, columns }));
+      expect(parts.join("")).toBe(`${table(rows, COLUMNS, { ...PLAIN, columns })}\n`);
+    }
 });

@@ -57,19 +57,45 @@ export function* tableSteps<T>(
   const needed = columns.map((column, index) =>
     whole.reduce((widest, { texts }) => Math.max(widest, width(texts[index] ?? "")), width(column.title)),
   );
+  const { head, linesOf } = layout(columns, needed, style);
+  const rowLines = yield* changed(whole, (some) =>
+    some.flatMap(({ row, texts }) => [...linesOf(texts), ...notesOf(row)]),
+  );
+  return [head, ...rowLines].join("\n");
+}
+
+/**
+ * `table` of a list that is too long for memory, with a line break at its end, in parts. The list is read twice: once for
+ * the widths of the columns.
+ */
+export async function* longTable<T>(
+  pages: () => AsyncIterable<readonly T[]>,
+  columns: readonly Column<T>[],
+  style: Style,
+): AsyncGenerator<string> {
+  const textsOf = (row: T) => columns.map((column) => column.cell(row));
+  let needed = columns.map(({ title }) => width(title));
+  for await (const page of pages())
+    for (const texts of page.map(textsOf))
+      needed = needed.map((widest, index) => Math.max(widest, width(texts[index] ?? "")));
+  const { head, linesOf } = layout(columns, needed, style);
+  yield `${head}\n`;
+  for await (const page of pages())
+    yield page.flatMap((row) => linesOf(textsOf(row)).map((line) => `${line}\n`)).join("");
+}
+
+/** The head of a table, and the lines of a row, once it is known how wide its cells are. */
+function layout(columns: readonly Column<never>[], needed: readonly number[], style: Style) {
   const widths = cutWidths(columns, needed, style.columns);
   const shown = fittingColumns(widths, style.columns);
   const titles = columns.map((column) => column.title);
   const aligns = columns.map(({ align }) => align);
   const line = (texts: readonly string[]) => tableLine(texts.slice(0, shown), widths, aligns);
-  const below = (texts: readonly string[]) => detailLines(titles, texts, shown, style.columns ?? 0);
-  const rowLines = yield* changed(whole, (some) =>
-    some.flatMap(({ row, texts }) => {
-      const cells = texts.map((text, index) => cutInMiddle(text, widths[index] ?? 0));
-      return [line(cells), ...below(cells), ...notesOf(row)];
-    }),
-  );
-  return [style.bold(line(titles)), ...rowLines].join("\n");
+  const linesOf = (texts: readonly string[]) => {
+    const cells = texts.map((text, index) => cutInMiddle(text, widths[index] ?? 0));
+    return [line(cells), ...detailLines(titles, cells, shown, style.columns ?? 0)];
+  };
+  return { head: style.bold(line(titles)), linesOf };
 }
 
 /** The widths with those of names reduced, the widest first, until all columns fit. */

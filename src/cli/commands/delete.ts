@@ -28,7 +28,7 @@ export const command: Command = {
       const what = `backup ${shortId(backup.id)} is the newest good backup of ${backupName(backup)}`;
       throw new Pg321Error("usage", what, { hint: "make a newer backup first, or use --force" });
     }
-    const report = await deleteBackups(context, [backup], "delete");
-    return printDeletion(report, output, isSet(args, "json"));
+    const report = await deleteBackups(context, { ...backup, ids: [backup.id] }, "delete");
+    return await printDeletion(report, output, isSet(args, "json"));
   },
 };

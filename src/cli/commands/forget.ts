@@ -6,10 +6,11 @@ import { backupWord } from "../../base/text/states.ts";
 import { visible, visibleData } from "../../base/text/visible.ts";
 import { backupName, GLOBALS_DATABASE, serverOfGlobals } from "../../catalog/globals.ts";
 import type { OutlineFilter } from "../../catalog/outlines.ts";
-import { type DeletedBackup, deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
+import { type DeletedBackups, deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import { findDatabase } from "../../jobs/copies/find-database.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
+import { LongList } from "../../jobs/long-list.ts";
 import type { Arguments, Command, Invocation } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandContext } from "../open-context.ts";
@@ -44,12 +45,13 @@ export const command: Command = {
     const name = nameIn(args);
     await using context = await commandContext(invocation);
     const backups = await backupsOf(context, name);
+    await using _ = backups.ids;
     for await (const line of linesOf(context, backups)) output.note(line);
     const answer = textOption(args, "yes") ?? (await ask(invocation, name));
     if (answer !== name)
       throw new Pg321Error("usage", `forget: "${answer}" is not "${name}"; nothing was deleted`);
     const report = await deleteBackups(context, backups, "forget");
-    return printDeletion(report, output, isSet(args, "json"));
+    return await printDeletion(report, output, isSet(args, "json"));
   },
 };
 
@@ -68,18 +70,16 @@ function nameIn(args: Arguments): string {
 }
 
 /** What is asked about is what will be deleted, so all of it is remembered: as little of each backup as possible. */
-async function backupsOf(context: JobContext, name: string): Promise<DeletedBackup[]> {
+interface AskedAbout extends DeletedBackups {
+  ids: LongList<string>;
+}
+
+async function backupsOf(context: JobContext, name: string): Promise<AskedAbout> {
   const globals = await globalsNamed(context, name);
-  if (globals.length > 0) return globals;
+  if (globals) return globals;
   const { server, database } = await findDatabase(context, name);
-  const found = await allOf(context, { database, ...(server !== undefined && { server }) });
-  const places = [...new Set(found.map(({ server, database }) => `${server}/${database}`))];
-  if (places.length > 1) {
-    throw new Pg321Error("usage", `forget: "${name}" is ambiguous: ${places.join(", ")}`, {
-      hint: "write it as SERVER/DATABASE",
-    });
-  }
-  if (found.length > 0) return found;
+  const found = await allOf(context, name, { database, ...(server !== undefined && { server }) });
+  if (found) return found;
   throw new Pg321Error("usage", `forget: there is no backup of a database "${name}"`, {
     hint: "pg321 list shows the backups",
   });
@@ -89,45 +89,54 @@ async function backupsOf(context: JobContext, name: string): Promise<DeletedBack
  * The globals that lists show as `main (globals)`. Throws code `usage` while a dump of their server is left, which cannot
  * be restored well without them.
  */
-async function globalsNamed(context: JobContext, name: string): Promise<DeletedBackup[]> {
+async function globalsNamed(context: JobContext, name: string): Promise<AskedAbout | undefined> {
   const { catalog } = context;
   const server = serverOfGlobals(name);
-  if (server === undefined) return [];
+  if (server === undefined) return undefined;
   const [isDatabase] = await catalog.backups({ database: name, limit: 1 });
-  if (isDatabase) return [];
-  const globals = await allOf(context, { server, database: GLOBALS_DATABASE });
-  if (globals.length === 0) return [];
+  if (isDatabase) return undefined;
+  const globals = await allOf(context, name, { server, database: GLOBALS_DATABASE });
+  if (!globals) return undefined;
   const [dump] = await catalog.backups({ server, kind: "dump", limit: 1 });
-  if (dump)
-    throw new Pg321Error(
-      "usage",
-      `forget: the globals of ${server} belong to its dumps, such as ${shortId(dump.id)} of ${backupName(dump)}`,
-      { hint: `forget every database of ${server} first; pg321 list shows the backups` },
-    );
-  return globals;
+  if (!dump) return globals;
+  await globals.ids[Symbol.asyncDispose]();
+  throw new Pg321Error(
+    "usage",
+    `forget: the globals of ${server} belong to its dumps, such as ${shortId(dump.id)} of ${backupName(dump)}`,
+    { hint: `forget every database of ${server} first; pg321 list shows the backups` },
+  );
 }
 
-/** Newest first. */
-async function allOf({ catalog }: JobContext, filter: OutlineFilter): Promise<DeletedBackup[]> {
-  const found: DeletedBackup[] = [];
-  for await (const page of catalog.outlines({ ...filter, isAny: true }))
-    for (const { id, server, database } of page) {
-      const last = found.at(-1);
-      const isSame = last?.server === server && last.database === database;
-      // Nearly always those of the one before: a hundred thousand backups share the same two strings.
-      found.push(isSame ? { ...last, id } : { id, server, database });
-    }
-  return found;
+/** Newest first; undefined if there is none. Throws code `usage` if several servers have such a database. */
+async function allOf(
+  context: JobContext,
+  name: string,
+  filter: OutlineFilter,
+): Promise<AskedAbout | undefined> {
+  await using opened = new AsyncDisposableStack();
+  const ids = opened.use(new LongList<string>(context));
+  const places = new Map<string, Pick<AskedAbout, "server" | "database">>();
+  for await (const page of context.catalog.outlines({ ...filter, isAny: true })) {
+    for (const { server, database } of page) places.set(`${server}/${database}`, { server, database });
+    await ids.push(...page.map(({ id }) => id));
+  }
+  if (places.size > 1)
+    throw new Pg321Error("usage", `forget: "${name}" is ambiguous: ${[...places.keys()].join(", ")}`, {
+      hint: "write it as SERVER/DATABASE",
+    });
+  const [place] = places.values();
+  if (!place) return undefined;
+  opened.move();
+  return { ...place, ids };
 }
 
-async function* linesOf(context: JobContext, backups: readonly DeletedBackup[]): AsyncGenerator<string> {
+async function* linesOf(context: JobContext, backups: AskedAbout): AsyncGenerator<string> {
   let bytes = 0;
-  for (const { id } of backups)
+  for await (const id of backups.ids)
     for (const copy of await presentCopies(context, id)) bytes += copy.object_bytes ?? 0;
-  const [first] = backups;
-  const what = `${first && backupName(first)}: ${plural(backups.length, "backup")}, ${sizeText(bytes)} in all storages:`;
-  yield visible(what);
-  for (const { id } of backups) {
+  const count = plural(backups.ids.length, "backup");
+  yield visible(`${backupName(backups)}: ${count}, ${sizeText(bytes)} in all storages:`);
+  for await (const id of backups.ids) {
     const found = await context.catalog.backup(id);
     if (!found) continue;
     const backup = visibleData(found);

@@ -1,16 +1,19 @@
 import { EXIT_CODES } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
-import { visibleData } from "../../base/text/visible.ts";
+import { visible } from "../../base/text/visible.ts";
 import { backupName } from "../../catalog/globals.ts";
+import type { JobContext } from "../../jobs/context.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
+import { LongList } from "../../jobs/long-list.ts";
 import { runRepair } from "../../jobs/verify/repair.ts";
 import { planRepair } from "../../jobs/verify/repair-plan.ts";
 import type { PlannedCopy, RepairResult } from "../../jobs/verify/report.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION, PROGRESS_OPTIONS } from "../command.ts";
 import { commandContext } from "../open-context.ts";
-import { hintLines, outcomeTable } from "../output/outcome-table.ts";
-import { jsonText, type Style, sizeText, table } from "../output/output.ts";
+import { printParts, visiblePages } from "../output/long-output.ts";
+import { hintLines, linesOnce, outcomeTable } from "../output/outcome-table.ts";
+import { longJson, longTable, type Output, type Style, sizeText } from "../output/output.ts";
 import { colouredCopy } from "../output/status-colour.ts";
 
 export const command: Command = {
@@ -34,42 +37,67 @@ export const command: Command = {
   async run(invocation) {
     const { arguments: args, output } = invocation;
     await using context = await commandContext(invocation);
-    if (isSet(args, "dry-run")) {
-      const planned = await planRepair(context);
-      if (isSet(args, "json")) output.print(jsonText({ dry_run: true, copies: planned }));
-      else output.print(planText(visibleData(planned), output.style));
-      return planned.every(({ from }) => from !== null) ? EXIT_CODES.ok : EXIT_CODES.partial;
-    }
+    const isJson = isSet(args, "json");
+    if (isSet(args, "dry-run")) return await printPlan(context, output, isJson);
     const { run, results, left } = await runRepair(context);
-    if (isSet(args, "json"))
-      output.print(jsonText({ run_id: run.id, outcome: run.outcome, copies: results, left }));
-    else {
-      if (results.length > 0)
-        output.print(
-          [
-            outcomeTable(results, output.style),
-            ...hintLines(results, output.style),
-            ...noteLines(results),
-          ].join("\n"),
-        );
-      else if (left === 0) output.print("nothing to repair: no copy is missing or damaged");
-      if (left > 0)
-        output.print(`${plural(left, "backup")} left for the next repair: another run is working on them`);
-    }
-    return results.every(({ outcome }) => outcome === "filled") ? EXIT_CODES.ok : EXIT_CODES.partial;
+    await using copies = results;
+    const { id: run_id, outcome } = run;
+    await printParts(
+      output,
+      isJson ? longJson({ run_id, outcome, copies, left }) : textOf(copies, left, output.style),
+    );
+    return outcome === "OK" ? EXIT_CODES.ok : EXIT_CODES.partial;
   },
 };
 
-/** What remains of repaired copies, each said once. */
-function noteLines(results: readonly RepairResult[]): string[] {
-  const notes = results.flatMap(({ note, storage }) => (note === null ? [] : `note: ${storage}: ${note}`));
-  return [...new Set(notes)];
+async function* textOf(results: LongList<RepairResult>, left: number, style: Style): AsyncGenerator<string> {
+  if (results.length > 0) {
+    yield* outcomeTable(results, style);
+    yield* hintLines(results, style);
+    // What remains of repaired copies.
+    yield* linesOnce(results, "note:", ({ note, storage }) => (note === null ? null : `${storage}: ${note}`));
+  } else if (left === 0) yield "nothing to repair: no copy is missing or damaged\n";
+  if (left > 0) yield `${plural(left, "backup")} left for the next repair: another run is working on them\n`;
 }
 
-function planText(planned: readonly PlannedCopy[], style: Style): string {
-  if (planned.length === 0) return "nothing to repair: no copy is missing or damaged";
-  const rows = table(
-    planned,
+/** What a repair would do. */
+interface PlanSums {
+  filled: number;
+  bytes: number;
+  without: number;
+  /** By the storage that would be read, the bytes that a provider may charge for. */
+  charged: Map<string, number>;
+}
+
+async function printPlan(context: JobContext, output: Output, isJson: boolean): Promise<number> {
+  await using copies = new LongList<PlannedCopy>(context);
+  const sums: PlanSums = { filled: 0, bytes: 0, without: 0, charged: new Map() };
+  for await (const one of planRepair(context)) {
+    await copies.push(one);
+    const { from, object_bytes, may_be_charged } = one;
+    if (from === null) {
+      sums.without++;
+      continue;
+    }
+    sums.filled++;
+    sums.bytes += object_bytes;
+    if (may_be_charged) sums.charged.set(from, (sums.charged.get(from) ?? 0) + object_bytes);
+  }
+  await printParts(
+    output,
+    isJson ? longJson({ dry_run: true, copies }) : planText(copies, sums, output.style),
+  );
+  return sums.without === 0 ? EXIT_CODES.ok : EXIT_CODES.partial;
+}
+
+async function* planText(
+  planned: LongList<PlannedCopy>,
+  sums: PlanSums,
+  style: Style,
+): AsyncGenerator<string> {
+  if (planned.length === 0) return yield "nothing to repair: no copy is missing or damaged\n";
+  yield* longTable(
+    visiblePages(planned),
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
       { title: "DATABASE", isName: true, cell: (row) => backupName(row) },
@@ -81,23 +109,16 @@ function planText(planned: readonly PlannedCopy[], style: Style): string {
     ],
     style,
   );
-  return `${rows}\n\n${summaryOf(planned)}`;
+  yield `\n${summaryOf(sums)}\n`;
 }
 
 /** `would copy 3 copies, 1.2 GiB; 1 copy has no source; reading from r2 (800 MiB) may be charged` */
-function summaryOf(planned: readonly PlannedCopy[]): string {
-  const copied = planned.filter(({ from }) => from !== null);
-  const bytesOf = (copies: readonly PlannedCopy[]) => copies.reduce((sum, one) => sum + one.object_bytes, 0);
-  const without = planned.length - copied.length;
-  const charged = Map.groupBy(
-    copied.filter((one) => one.may_be_charged),
-    ({ from }) => from,
-  );
+function summaryOf({ filled, bytes, without, charged }: PlanSums): string {
   return [
-    `would fill ${plural(copied.length, "copy", "copies")}, ${sizeText(bytesOf(copied))}; nothing was changed`,
+    `would fill ${plural(filled, "copy", "copies")}, ${sizeText(bytes)}; nothing was changed`,
     ...(without > 0 ? [`${plural(without, "copy has", "copies have")} no good copy to be filled from`] : []),
     ...[...charged].map(
-      ([from, copies]) => `a provider may charge for reading ${sizeText(bytesOf(copies))} from ${from}`,
+      ([from, ofThem]) => `a provider may charge for reading ${sizeText(ofThem)} from ${visible(from)}`,
     ),
   ].join("\n");
 }

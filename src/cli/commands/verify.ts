@@ -1,18 +1,19 @@
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
-import { visibleData } from "../../base/text/visible.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { parseSize } from "../../config/units.ts";
 import { findBackup, requireStorage } from "../../jobs/copies/find-backup.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
+import type { LongList } from "../../jobs/long-list.ts";
 import { chooseBackups, type Sample } from "../../jobs/verify/choose.ts";
 import type { CopyVerdict } from "../../jobs/verify/report.ts";
 import { runVerify } from "../../jobs/verify/verify.ts";
 import type { Arguments, Command } from "../command.ts";
 import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOption, textOptions } from "../command.ts";
 import { commandContext } from "../open-context.ts";
+import { printParts, visiblePages } from "../output/long-output.ts";
 import { hintLines } from "../output/outcome-table.ts";
 import type { Output } from "../output/output.ts";
-import { jsonText, sizeText, table } from "../output/output.ts";
+import { longJson, longTable, sizeText } from "../output/output.ts";
 import { colouredStatus } from "../output/status-colour.ts";
 
 export const command: Command = {
@@ -87,11 +88,14 @@ export const command: Command = {
         ? { ids: named.map(({ id }) => id), amount: undefined, limit: undefined }
         : await chooseBackups(context, choice);
     const onBegin = () => void (amount !== undefined && output.note(amount));
-    const report = await runVerify(context, ids, { storage, isPicked, limit, onBegin });
-    if (isSet(args, "json"))
-      output.print(jsonText({ run_id: report.run.id, outcome: report.run.outcome, copies: report.verdicts }));
-    else output.print(textOf(visibleData(report.verdicts), output));
-    return exitCodeFor(report.verdicts);
+    const { run, verdicts, found } = await runVerify(context, ids, { storage, isPicked, limit, onBegin });
+    await using copies = verdicts;
+    const isJson = isSet(args, "json");
+    await printParts(
+      output,
+      isJson ? longJson({ run_id: run.id, outcome: run.outcome, copies }) : textOf(copies, output),
+    );
+    return exitCodeFor(found);
   },
 };
 
@@ -131,16 +135,15 @@ function refuseBesideIds(args: Arguments, databases: readonly string[], sample: 
   });
 }
 
-function exitCodeFor(verdicts: readonly CopyVerdict[]): number {
-  if (verdicts.some(({ verdict }) => verdict === "damaged" || verdict === "missing"))
-    return EXIT_CODES.verification;
-  if (verdicts.some(({ verdict }) => verdict === "unopened")) return EXIT_CODES.key;
-  return verdicts.some(({ verdict }) => verdict === "unreachable") ? EXIT_CODES.storage : EXIT_CODES.ok;
+function exitCodeFor(found: ReadonlySet<CopyVerdict["verdict"]>): number {
+  if (found.has("damaged") || found.has("missing")) return EXIT_CODES.verification;
+  if (found.has("unopened")) return EXIT_CODES.key;
+  return found.has("unreachable") ? EXIT_CODES.storage : EXIT_CODES.ok;
 }
 
-function textOf(verdicts: readonly CopyVerdict[], { style }: Output): string {
-  const rows = table(
-    verdicts,
+async function* textOf(verdicts: LongList<CopyVerdict>, { style }: Output): AsyncGenerator<string> {
+  yield* longTable(
+    visiblePages(verdicts),
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
       { title: "DATABASE", isName: true, cell: (row) => backupName(row) },
@@ -152,7 +155,7 @@ function textOf(verdicts: readonly CopyVerdict[], { style }: Output): string {
     ],
     style,
   );
-  return [rows, ...hintLines(verdicts, style)].join("\n");
+  yield* hintLines(verdicts, style);
 }
 
 /** How far a good copy was checked. */

@@ -3,8 +3,9 @@ import { visible, visibleData } from "../../base/text/visible.ts";
 import type { CleanupPreview, CleanupReport } from "../../jobs/cleanup/report.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { RetentionDecision } from "../../retention/plan.ts";
+import { printParts } from "./long-output.ts";
 import type { Output, Style } from "./output.ts";
-import { jsonText, sizeText, tableLine, width } from "./output.ts";
+import { longJson, sizeText, tableLine, width } from "./output.ts";
 
 const TITLES = ["ID", "DATABASE", "STORAGE", "ACTION", "REASON"] as const;
 
@@ -17,19 +18,7 @@ export async function printPreview(
   output: Output,
   { isAdopting, isJson }: { isAdopting: boolean; isJson: boolean },
 ): Promise<void> {
-  const encoder = new TextEncoder();
-  try {
-    for await (const text of isJson ? jsonParts(preview) : textParts(preview, isAdopting, output.style))
-      await output.write(encoder.encode(text));
-  } catch (error) {
-    // A reader that closes the pipe early (`| head`) is not an error.
-    if (!isEndOfReader(error)) throw error;
-  }
-}
-
-function isEndOfReader(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && "code" in cause && cause.code === "EPIPE";
+  await printParts(output, isJson ? jsonParts(preview) : textParts(preview, isAdopting, output.style));
 }
 
 export function decisionJson(decision: RetentionDecision) {
@@ -46,18 +35,17 @@ export function decisionJson(decision: RetentionDecision) {
   };
 }
 
-/** One JSON object in parts, the same text as `jsonText` of the whole object. */
-async function* jsonParts({ statistics, orphans, decisions }: CleanupPreview): AsyncGenerator<string> {
-  const head = jsonText({ run_id: null, outcome: null, ...statistics, orphan_objects: orphans });
-  yield `${head.slice(0, -"\n}".length)},\n  "decisions": [`;
-  let isFirst = true;
-  for await (const batch of decisions()) {
-    if (batch.length === 0) continue;
-    const list = jsonText({ decisions: batch.map(decisionJson) });
-    yield `${isFirst ? "" : ","}${list.slice('{\n  "decisions": ['.length, -"\n  ]\n}".length)}`;
-    isFirst = false;
-  }
-  yield isFirst ? "]\n}\n" : "\n  ]\n}\n";
+function jsonParts({ statistics, orphans, decisions }: CleanupPreview): AsyncGenerator<string> {
+  const pages = async function* () {
+    for await (const batch of decisions()) yield batch.map(decisionJson);
+  };
+  return longJson({
+    run_id: null,
+    outcome: null,
+    ...statistics,
+    orphan_objects: orphans,
+    decisions: { pages },
+  });
 }
 
 async function* textParts(

@@ -1,17 +1,21 @@
 import { EXIT_CODES } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import type { DeletionReport } from "../../jobs/cleanup/delete-backup.ts";
+import { printParts } from "./long-output.ts";
 import { outcomeTable } from "./outcome-table.ts";
-import type { Output } from "./output.ts";
-import { jsonText } from "./output.ts";
+import { longJson, type Output } from "./output.ts";
 
-/** Prints the result of `delete` or `forget`. Returns the exit code. */
-export function printDeletion(report: DeletionReport, output: Output, isJson: boolean): number {
-  const { results, records_deleted } = report;
-  if (isJson) output.print(jsonText({ copies: results, records_deleted }));
-  else {
-    output.print(`${outcomeTable(results, output.style)}\n${plural(records_deleted, "record")} deleted`);
-  }
-  const isDone = results.every(({ outcome }) => outcome === "deleted" || outcome === "gone");
-  return isDone ? EXIT_CODES.ok : EXIT_CODES.partial;
+/** Prints the result of `delete` or `forget`, and disposes of it. Returns the exit code. */
+export async function printDeletion(
+  { results, records_deleted, isComplete }: DeletionReport,
+  output: Output,
+  isJson: boolean,
+): Promise<number> {
+  await using copies = results;
+  const text = async function* () {
+    yield* outcomeTable(copies, output.style);
+    yield `${plural(records_deleted, "record")} deleted\n`;
+  };
+  await printParts(output, isJson ? longJson({ copies, records_deleted }) : text());
+  return isComplete ? EXIT_CODES.ok : EXIT_CODES.partial;
 }

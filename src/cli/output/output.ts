@@ -4,8 +4,8 @@ import { PLAIN, type Style } from "../../base/text/table.ts";
 import type { Screen } from "./watched.ts";
 
 export { ageText, durationText, growthText, rateText, sizeText } from "../../base/text/amounts.ts";
-export { jsonText } from "../../base/text/json.ts";
-export { type Column, type Style, table, tableLine, width } from "../../base/text/table.ts";
+export { jsonText, longJson } from "../../base/text/json.ts";
+export { type Column, longTable, type Style, table, tableLine, width } from "../../base/text/table.ts";
 
 /** A command's output: data to stdout, everything else (log, progress, errors, notes) to stderr. */
 export interface Output {

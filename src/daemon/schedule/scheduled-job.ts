@@ -12,6 +12,7 @@ import { runRestoreTests } from "../../jobs/restore-test/restore-test.ts";
 import type { Schedule } from "../../jobs/schedules.ts";
 import { byUrgency } from "../../jobs/verify/budget.ts";
 import { runRepair } from "../../jobs/verify/repair.ts";
+import type { VerifyReport } from "../../jobs/verify/report.ts";
 import { runVerify } from "../../jobs/verify/verify.ts";
 import { collectGarbage } from "../../stream/garbage-collection.ts";
 import type { Claim } from "../turns.ts";
@@ -60,22 +61,20 @@ export async function runScheduled(
       }
       case "cleanup":
         return runCleanup(context, {});
-      case "repair":
-        return runRepair(context);
+      case "repair": {
+        const report = await runRepair(context);
+        await report.results[Symbol.asyncDispose]();
+        return report;
+      }
       case "restore-test":
         return runRestoreTests(context, {
           selects,
           ...(context.config.restore_test.adopt && { adopt: adoptBackups }),
         });
       case "verify": {
-        const bytes = context.config.verify.bytes_per_run_bytes;
-        if (bytes > 0) return runVerify(context, byUrgency(context, selects), { limit: { bytes } });
-        const latest = await context.catalog.overview.latestBackups(context.clock.now());
-        const chosen = latest.filter(({ server, database }) => selects(server, database));
-        return runVerify(
-          context,
-          chosen.flatMap(({ good }) => (good === null ? [] : [good.id])),
-        );
+        const report = await verifyChosen(context, selects);
+        await report.verdicts[Symbol.asyncDispose]();
+        return report;
       }
     }
   };
@@ -84,6 +83,17 @@ export async function runScheduled(
   } finally {
     collectGarbage();
   }
+}
+
+async function verifyChosen(context: JobContext, selects: Schedule["selects"]): Promise<VerifyReport> {
+  const bytes = context.config.verify.bytes_per_run_bytes;
+  if (bytes > 0) return runVerify(context, byUrgency(context, selects), { limit: { bytes } });
+  const latest = await context.catalog.overview.latestBackups(context.clock.now());
+  const chosen = latest.filter(({ server, database }) => selects(server, database));
+  return runVerify(
+    context,
+    chosen.flatMap(({ good }) => (good === null ? [] : [good.id])),
+  );
 }
 
 /** Records a skipped run; raises an alert from the third in a row on. `skipped`: how many in a row, this one included. */

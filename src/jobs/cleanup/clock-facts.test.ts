@@ -157,7 +157,7 @@ describe("once a clock that was ahead is right again", () => {
     const backup = await catalog.backup(id);
     if (!backup) throw new Error("it is gone");
     expect((await catalog.newestGood("main", "app", clock.now()))?.id).not.toBe(id);
-    await deleteBackups(world.context, [backup], "delete");
+    await deleteBackups(world.context, { ...backup, ids: [backup.id] }, "delete");
     expect((await live(world, 8)).map(stops)).toEqual(Array(8).fill(""));
   }, 60_000);
 

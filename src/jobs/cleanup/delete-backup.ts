@@ -1,5 +1,6 @@
 import { endGone } from "../../alerts/selection-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { plural } from "../../base/text/amounts.ts";
 import { timeText } from "../../base/text/zoned-time.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { underLease } from "../../catalog/fleet/fenced-catalog.ts";
@@ -10,6 +11,7 @@ import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
 import { shortId } from "../copies/object-key.ts";
 import { reconcile } from "../copies/reconcile.ts";
+import { LongList } from "../long-list.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
 import { ownershipOf } from "../ownership.ts";
@@ -32,53 +34,69 @@ export interface DeletionResult {
   error: string | null;
 }
 
-/** What identifies a backup to delete: there may be very many. */
-export type DeletedBackup = Pick<BackupRecord, "id" | "server" | "database">;
-
-export interface DeletionReport {
-  results: DeletionResult[];
-  records_deleted: number;
+/** Backups of one database: there may be very many. */
+export interface DeletedBackups extends Pick<BackupRecord, "server" | "database"> {
+  ids: AsyncIterable<string> | Iterable<string>;
 }
+
+/** Dispose of the results. */
+export interface DeletionReport {
+  results: LongList<DeletionResult>;
+  records_deleted: number;
+  /** Whether no copy is left. */
+  isComplete: boolean;
+}
+
+/** The most backups on hold that an error names. */
+const HELD_NAMED_MAX = 20;
 
 /**
  * Deletes backups with all of their copies at a person's request: no retention rule and no guard applies, but a hold
- * does (code `usage`). A record stays as long as any of its copies does. Throws code `locked` if a run works on one of
- * the databases.
+ * does (code `usage`). A record stays as long as any of its copies does. Throws code `locked` if a run works on the
+ * database.
  */
 export async function deleteBackups(
   given: JobContext,
-  backups: readonly DeletedBackup[],
+  { server, database, ids }: DeletedBackups,
   removedBy: TombstoneRecord["removed_by"],
 ): Promise<DeletionReport> {
   requireOwner(removedBy, given.config);
   requireReachable(given.catalog, removedBy);
   const context = await recognizeStorages(given, "cleanup");
-  // Read them again: the person may have taken long to confirm.
-  const held: string[] = [];
-  for (const { id } of backups) {
-    const one = await context.catalog.backup(id);
-    if (one && hasHold(one, context.clock.now())) held.push(`${shortId(id)} ${holdText(one)}`);
-  }
-  if (held.length > 0)
-    throw new Pg321Error("usage", `on hold: ${held.join(", ")}`, {
-      hint: "end the hold first with: pg321 unhold ID",
-    });
+  await refuseHeld(context, ids);
   await reconcile(context);
-  const report: DeletionReport = { results: [], records_deleted: 0 };
-  for (const [name, group] of Map.groupBy(backups, (one) => leaseName(one.server, one.database))) {
-    const { catalog, clock, host, pid } = context;
-    const request = { name, runId: crypto.randomUUID(), host, pid };
-    await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
-    for (const backup of group) await deleteBackup(underLease(context, lease), backup, removedBy, report);
-    const [first] = group;
-    if (first) await endGone(context, first);
-  }
+  await using opened = new AsyncDisposableStack();
+  const results = opened.use(new LongList<DeletionResult>(context));
+  const report: DeletionReport = { results, records_deleted: 0, isComplete: true };
+  const { catalog, clock, host, pid } = context;
+  const request = { name: leaseName(server, database), runId: crypto.randomUUID(), host, pid };
+  await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
+  for await (const id of ids) await deleteBackup(underLease(context, lease), id, removedBy, report);
+  await endGone(context, { server, database });
+  opened.move();
   return report;
+}
+
+/** Reads them again: the person may have taken long to confirm. */
+async function refuseHeld({ catalog, clock }: JobContext, ids: DeletedBackups["ids"]): Promise<void> {
+  const held: string[] = [];
+  let more = 0;
+  for await (const id of ids) {
+    const one = await catalog.backup(id);
+    if (!one || !hasHold(one, clock.now())) continue;
+    if (held.length < HELD_NAMED_MAX) held.push(`${shortId(id)} ${holdText(one)}`);
+    else more++;
+  }
+  if (held.length === 0) return;
+  const others = more === 0 ? "" : ` and ${plural(more, "more backup")}`;
+  throw new Pg321Error("usage", `on hold: ${held.join(", ")}${others}`, {
+    hint: "end the hold first with: pg321 unhold ID",
+  });
 }
 
 async function deleteBackup(
   context: JobContext,
-  { id }: DeletedBackup,
+  id: string,
   removedBy: TombstoneRecord["removed_by"],
   report: DeletionReport,
 ): Promise<void> {
@@ -89,8 +107,10 @@ async function deleteBackup(
       hint: "run the command again for the others",
     });
   for (const copy of await catalog.copies(backup.id)) {
-    if (copy.state !== "FAILED" && copy.state !== "DELETED")
-      report.results.push(await deleteOne(context, backup, copy));
+    if (copy.state === "FAILED" || copy.state === "DELETED") continue;
+    const result = await deleteOne(context, backup, copy);
+    report.isComplete &&= result.outcome === "deleted" || result.outcome === "gone";
+    await report.results.push(result);
   }
   const left = (await catalog.copies(backup.id)).filter(
     ({ state }) => state !== "FAILED" && state !== "DELETED",

@@ -24,7 +24,7 @@ async function filled(inUsb: "FAILED" | undefined, more: string): Promise<string
       await catalog.putCopy(copyRecord(backup, { storage: "disk", state: "CONFIRMED" }));
       if (inUsb !== undefined) await catalog.putCopy(copyRecord(backup, { storage: "usb", state: inUsb }));
     }
-  const planned = await planRepair(lab.context);
+  const planned = await Array.fromAsync(planRepair(lab.context));
   expect(planned.filter(({ storage, from }) => storage !== "usb" || from !== "disk")).toEqual([]);
   return planned.map(({ backup_id }) => names.get(backup_id) ?? "unknown").sort();
 }

@@ -98,15 +98,14 @@ export function sourcesFor(
 }
 
 /** Every copy that repair would make now, by the records alone: asks no storage, and changes nothing. */
-export async function planRepair(context: PlanContext): Promise<PlannedCopy[]> {
-  const planned: PlannedCopy[] = [];
+export async function* planRepair(context: PlanContext): AsyncGenerator<PlannedCopy> {
   for await (const { id, toFill } of lackingBackups(context)) {
     const backup = await context.catalog.backup(id);
     if (!backup || !isStored(backup)) continue;
     const copies = await context.catalog.copies(id);
     for (const to of toFill(copies)) {
       const [from] = sourcesFor(context, copies, to);
-      planned.push({
+      yield {
         backup_id: id,
         server: backup.server,
         database: backup.database,
@@ -115,10 +114,9 @@ export async function planRepair(context: PlanContext): Promise<PlannedCopy[]> {
         object_bytes: backup.object_bytes ?? 0,
         state: copies.find(({ storage }) => storage === to.name)?.state ?? null,
         may_be_charged: from !== undefined && from.settings.type === "s3" && from.settings.off_site,
-      });
+      };
     }
   }
-  return planned;
 }
 
 export function isStored(backup: BackupRecord): backup is StoredBackup {

@@ -17,6 +17,7 @@ import { LockedInPlace } from "../copies/remove-intended.ts";
 import type { StoredBackup } from "../copies/steps.ts";
 import { clearTheKey, fillCopy, hasManifest, intendedCopy } from "../copies/steps.ts";
 import { putManifest, readWhole, storedAt } from "../copies/stored-object.ts";
+import { LongList } from "../long-list.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
 import { ProgressMeter } from "../progress.ts";
@@ -31,7 +32,15 @@ import type { RepairReport, RepairResult } from "./report.ts";
  * in the config gets earlier backups by its `backfill`.
  */
 export async function runRepair(context: JobContext): Promise<RepairReport> {
-  const results: RepairResult[] = [];
+  await using opened = new AsyncDisposableStack();
+  const results = opened.use(new LongList<RepairResult>(context));
+  let failed = 0;
+  let firstError: string | null = null;
+  const onResult = async (result: RepairResult) => {
+    await results.push(result);
+    if (result.outcome === "failed") failed++;
+    firstError ??= result.error;
+  };
   let left = 0;
   requireOwner("repair", context.config);
   const { run } = await recordRun(context, "repair", async (run) => {
@@ -40,17 +49,17 @@ export async function runRepair(context: JobContext): Promise<RepairReport> {
     for await (const lacking of lackingBackups(recognized)) {
       const backup = await context.catalog.backup(lacking.id);
       if (!backup || !isStored(backup)) continue;
-      if (!(await repairBackup(recognized, run.id, { backup, lacking }, results))) left++;
+      if (!(await repairBackup(recognized, run.id, { backup, lacking }, onResult))) left++;
     }
-    const failed = results.filter(({ outcome }) => outcome === "failed").length;
     return {
       outcome: failed === 0 ? "OK" : "PARTIAL",
       statistics: { filled: results.length - failed, failed, left },
-      error: results.find(({ error }) => error !== null)?.error ?? null,
+      error: firstError,
     };
   });
   const report = { run, results, left };
   await alertRepair(context, report);
+  opened.move();
   return report;
 }
 
@@ -59,7 +68,7 @@ async function repairBackup(
   context: JobContext,
   runId: string,
   { backup, lacking }: { backup: StoredBackup; lacking: LackingBackup },
-  results: RepairResult[],
+  onResult: (result: RepairResult) => Promise<void>,
 ): Promise<boolean> {
   const { catalog, clock, host, pid, log } = context;
   const copies = await catalog.copies(backup.id);
@@ -85,7 +94,7 @@ async function repairBackup(
     for (let toFill = await next(); toFill.length > 0; toFill = await next())
       for (const to of toFill) {
         tried.add(to);
-        results.push(await repairCopy(leased, backup, to, lease.signal));
+        await onResult(await repairCopy(leased, backup, to, lease.signal));
       }
     await settleStatus(leased, backup);
     return true;

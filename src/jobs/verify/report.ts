@@ -1,5 +1,6 @@
 import type { CopyState, RunRecord } from "../../catalog/records.ts";
 import type { ReadBack } from "../load/read-copy.ts";
+import type { LongList } from "../long-list.ts";
 
 export interface CopyVerdict extends ReadBack {
   backup_id: string;
@@ -17,9 +18,12 @@ export interface CopyVerdict extends ReadBack {
   hint: string | null;
 }
 
+/** Dispose of the verdicts. */
 export interface VerifyReport {
   run: RunRecord;
-  verdicts: CopyVerdict[];
+  verdicts: LongList<CopyVerdict>;
+  /** All that there are among them. */
+  found: ReadonlySet<CopyVerdict["verdict"]>;
 }
 
 export interface RepairResult {
@@ -52,9 +56,10 @@ export interface PlannedCopy {
   may_be_charged: boolean;
 }
 
+/** Dispose of the results. */
 export interface RepairReport {
   run: RunRecord;
-  results: RepairResult[];
+  results: LongList<RepairResult>;
   /** Backups that lack a copy and were left for the next repair: another run works on their database. */
   left: number;
 }

@@ -7,6 +7,7 @@ import { copyVerdict, LOOKED_FOR, recordLook, recordUnreadable } from "../copies
 import { readLockAgain } from "../copies/locks.ts";
 import { dateAgain } from "../copies/stored-object.ts";
 import { readBack } from "../load/read-copy.ts";
+import { LongList } from "../long-list.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { ownershipOf } from "../ownership.ts";
 import { recordRun } from "../record-run.ts";
@@ -50,7 +51,11 @@ export async function runVerify(
   chosen: AsyncIterable<ChosenCopies> | Iterable<ChosenCopies>,
   { storage: only, isPicked = false, limit, onBegin = () => {} }: VerifyOptions = {},
 ): Promise<VerifyReport> {
-  const verdicts: CopyVerdict[] = [];
+  await using opened = new AsyncDisposableStack();
+  const verdicts = opened.use(new LongList<CopyVerdict>(context));
+  const found = new Set<CopyVerdict["verdict"]>();
+  let good = 0;
+  let firstError: string | null = null;
   const isPart = isPicked || only !== undefined;
   const work = async (): Promise<{
     outcome: RunOutcome;
@@ -75,7 +80,11 @@ export async function runVerify(
         if (!storage || !isWanted || !LOOKED_FOR.includes(copy.state) || budget.skips(copy.storage)) continue;
         if (!budget.allows(copy)) break;
         const verdict = await verifyCopy(context, backup, storage);
-        if (verdict) verdicts.push(budget.spend(verdict));
+        if (!verdict) continue;
+        await verdicts.push(budget.spend(verdict));
+        found.add(verdict.verdict);
+        if (verdict.verdict === "good") good++;
+        firstError ??= verdict.error;
       }
       if (budget.isSpent) break;
     }
@@ -87,18 +96,19 @@ export async function runVerify(
         error: "there is no backup to verify",
       };
     if (verdicts.length === 0) throw noCopy(backups, only, isPart);
-    const bad = verdicts.filter(({ verdict }) => verdict !== "good").length;
+    const bad = verdicts.length - good;
     return {
       outcome: bad === 0 ? "OK" : "PARTIAL",
-      statistics: { copies: verdicts.length, good: verdicts.length - bad, bad, bytes: budget.bytes },
-      error: verdicts.find(({ error }) => error !== null)?.error ?? null,
+      statistics: { copies: verdicts.length, good, bad, bytes: budget.bytes },
+      error: firstError,
     };
   };
   const { run } = await recordRun(context, "verify", work, {
     isPart: isPart || (limit !== undefined && !context.schedule),
   });
   await alertVerify(context, { run, verdicts });
-  return { run, verdicts };
+  opened.move();
+  return { run, verdicts, found };
 }
 
 /** The error for a run that found no copy to read. */

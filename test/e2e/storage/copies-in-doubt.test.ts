@@ -92,7 +92,9 @@ describe("a damaged copy that cannot be removed", () => {
     await writeFile(pathOf(world, "disk", backup), "as many bytes as ANY");
     await mark(world, backup.id, "disk", "DAMAGED");
     const { results } = await runRepair(changed(world.context, "disk", refusing));
-    expect(results).toContainEqual(expect.objectContaining({ storage: "disk", outcome: "failed" }));
+    expect(await Array.fromAsync(results)).toContainEqual(
+      expect.objectContaining({ storage: "disk", outcome: "failed" }),
+    );
     await reconcile(world.context);
     expect(await states(world, backup.id)).toContain("disk:DAMAGED");
     await runRepair(world.context);
@@ -145,7 +147,9 @@ test("a hold placed while the confirmation was pending prevents the deletion", a
   await using world = await World.make({});
   const asked = await provenBackup(world, ["disk"]);
   await world.hold(asked.id, 1);
-  await expect(deleteBackups(world.context, [asked], "forget")).rejects.toThrow("on hold: ");
+  await expect(deleteBackups(world.context, { ...asked, ids: [asked.id] }, "forget")).rejects.toThrow(
+    "on hold: ",
+  );
   expect(world.really(asked)).toEqual(["disk"]);
 });
 
@@ -255,8 +259,8 @@ describe("a manifest that a lenient decoder would accept as the written one", ()
     const backup = await provenBackup(world, ["disk", "vault"], { server_version: "15.\ufffd" });
     const path = `${pathOf(world, "vault", backup)}.json`;
     await writeFile(path, change(await readFile(path)));
-    const results = await runVerify(world.context, [backup.id]);
-    expect(JSON.stringify(results)).toContain('"damaged"');
+    const { verdicts } = await runVerify(world.context, [backup.id]);
+    expect(JSON.stringify(await Array.fromAsync(verdicts))).toContain('"damaged"');
     expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:DAMAGED");
   });
 

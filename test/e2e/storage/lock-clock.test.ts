@@ -63,7 +63,8 @@ test("a repair by a clock that is years ahead makes no lock, and a cleanup by th
   await at.installation.run("verify", id);
   {
     await using context = await contextAhead(at, YEARS_HOURS);
-    expect((await runRepair(context)).results).toMatchObject([{ outcome: "filled" }]);
+    const { results } = await runRepair(context);
+    expect(await Array.fromAsync(results)).toMatchObject([{ outcome: "filled" }]);
   }
   await expectUnlocked(at, bucket, id);
   expect(await copyIn(at, "r2", id)).toMatchObject({ locked_until: null, lock_error: AHEAD });

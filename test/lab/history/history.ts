@@ -199,7 +199,8 @@ export class History implements AsyncDisposable {
     );
     if (outcome instanceof Error) return;
     const { verdicts } = outcome as VerifyReport;
-    await this.#inProcess((context) => this.#truth.checkClaims(context, this.#names, verdicts));
+    const all = await Array.fromAsync(verdicts);
+    await this.#inProcess((context) => this.#truth.checkClaims(context, this.#names, all));
   }
 
   async #restore(): Promise<void> {
@@ -219,7 +220,7 @@ export class History implements AsyncDisposable {
       "delete",
       async (context) => {
         const backup = await context.catalog.backup(known.id);
-        return backup && deleteBackups(context, [backup], "delete");
+        return backup && deleteBackups(context, { ...backup, ids: [backup.id] }, "delete");
       },
       known.id,
     );

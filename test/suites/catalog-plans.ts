@@ -1,8 +1,10 @@
 import { Database } from "bun:sqlite";
 import postgres from "postgres";
+import { GLOBALS_DATABASE } from "../../src/catalog/globals.ts";
 import { numbered, valuesOf } from "../../src/catalog/postgres/dialect.ts";
 import { Session } from "../../src/catalog/postgres/session.ts";
 import type { Row } from "../../src/catalog/sqlite/tables.ts";
+import { NeededGlobals } from "../../src/jobs/cleanup/needed-globals.ts";
 import { planRun } from "../../src/jobs/cleanup/plan.ts";
 import { removeEmptyRecords } from "../../src/jobs/cleanup/remove-records.ts";
 import type { JobContext } from "../../src/jobs/context.ts";
@@ -55,6 +57,13 @@ const CALLS: Readonly<Record<string, (context: JobContext, options: Options) => 
   "cleanup: plan": async (context) => {
     const { going } = await planRun(context, crypto.randomUUID(), { confirm: undefined });
     await going[Symbol.asyncDispose]();
+  },
+  "cleanup: globals for archives": async ({ catalog }, { place: { server } }) => {
+    const needed = new NeededGlobals(catalog, server, async () => {});
+    await needed.addDump({ run_id: crypto.randomUUID(), started_at: "2026" }, ["vault"]);
+    await needed.end();
+    const globals = { server, database: GLOBALS_DATABASE, status: ["VERIFIED", "PARTIAL"] } as const;
+    await catalog.backups({ ...globals, run_id: crypto.randomUUID(), copy: { states: ["CONFIRMED"] } });
   },
   "cleanup: records without copies": (context) => removeEmptyRecords(context),
   "cleanup: removals that began": ({ catalog }) => begin(catalog.placedCopies(["DELETING", "HIDDEN"])),

@@ -10,20 +10,16 @@ import type { RetentionDecision } from "../../retention/plan.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
-import { ownershipOf, ownPages } from "../ownership.ts";
+import { LongList } from "../long-list.ts";
+import { ownershipOf } from "../ownership.ts";
 import { storageNamed } from "../storages.ts";
 import { archiveCopy } from "./archive-copy.ts";
 import { SILENT_MAX } from "./expire-copies.ts";
+import { type GoodGlobals, NeededGlobals } from "./needed-globals.ts";
 import type { CleanupTally } from "./report.ts";
 
 /** A copy in one of these states is there, or repair makes it again. */
 const STORED: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
-
-/** The good globals of one server. */
-interface GlobalsOfServer {
-  newestFirst: BackupOutline[];
-  byRun: Map<string, BackupOutline>;
-}
 
 /**
  * Gives each archive the globals that its dumps need: those that `restore --with-globals` chooses. Retention keeps them
@@ -31,8 +27,11 @@ interface GlobalsOfServer {
  */
 export async function archiveGlobals(context: JobContext, runId: string, tally: CleanupTally): Promise<void> {
   const silent = new Map<Storage, number>();
-  for (const { globals, archives } of await lackingGlobals(context, new Map()))
-    for (const to of archives) await archiveUnderLease({ context, runId, tally, silent }, globals, to);
+  await using lacking = await lackingGlobals(context, new Map());
+  for await (const one of lacking) {
+    const to = storageNamed(context, one.archive);
+    if (to) await archiveUnderLease({ context, runId, tally, silent }, one, to);
+  }
 }
 
 /** Notes which globals a cleanup with these decisions would give to archives. Changes nothing. */
@@ -54,47 +53,65 @@ export async function previewGlobals(
       if (action !== "expire" || archive === undefined) continue;
       moving.set(backupId, (moving.get(backupId) ?? new Set()).add(archive));
     }
-  for (const { globals, archives } of await lackingGlobals(context, moving)) {
-    const key = (await context.catalog.backup(globals.id))?.object_key;
-    for (const { name } of archives)
-      if (key !== undefined)
-        tally.note(name, key, "would be archived too: dumps in this storage need these globals");
+  await using lacking = await lackingGlobals(context, moving);
+  for await (const { id, archive } of lacking) {
+    const key = (await context.catalog.backup(id))?.object_key;
+    if (key !== undefined)
+      tally.note(archive, key, "would be archived too: dumps in this storage need these globals");
   }
 }
 
+/** Globals that an archive lacks. */
 interface LackingGlobals {
-  globals: BackupOutline;
-  archives: Set<Storage>;
+  id: string;
+  server: string;
+  archive: string;
 }
+
+/** The last globals that were found, by which most of those found again are known. */
+const FOUND_MAX = 10_000;
 
 /** `moving`: by the backup's id, the archives that get a copy of it before. */
 async function lackingGlobals(
   context: JobContext,
   moving: ReadonlyMap<string, ReadonlySet<string>>,
-): Promise<Iterable<LackingGlobals>> {
+): Promise<LongList<LackingGlobals>> {
   const { catalog, config } = context;
-  const archives = archiveNames(config).flatMap((name) => storageNamed(context, name) ?? []);
-  const missing = new Map<string, LackingGlobals>();
-  if (archives.length === 0) return [];
-  const globals = await goodGlobals(context);
-  const isIn = (backup: BackupOutline, { name }: Storage) =>
-    isStored(backup, name) || moving.get(backup.id)?.has(name) === true;
-  const ownership = await ownershipOf(context);
-  for await (const page of ownPages(ownership, catalog.outlines({ status: ["VERIFIED", "PARTIAL"] }))) {
+  const archives = archiveNames(config).filter((name) => storageNamed(context, name));
+  await using opened = new AsyncDisposableStack();
+  const lacking = opened.use(new LongList<LackingGlobals>(context));
+  const isIn = (backup: Pick<BackupOutline, "id" | "copies">, archive: string) =>
+    isStored(backup, archive) || moving.get(backup.id)?.has(archive) === true;
+  const found = new Set<string>();
+  const onNeed = async (globals: GoodGlobals, archive: string) => {
+    const key = `${globals.id} ${archive}`;
+    if (isIn(globals, archive) || found.has(key)) return;
+    found.add(key);
+    const [oldest] = found;
+    if (found.size > FOUND_MAX && oldest !== undefined) found.delete(oldest);
+    await lacking.push({ id: globals.id, server: globals.server, archive });
+  };
+  const servers = new Map<string, NeededGlobals>();
+  const { owns } = await ownershipOf(context);
+  const all = archives.length === 0 ? [] : catalog.outlines({ status: ["VERIFIED", "PARTIAL"] });
+  for await (const page of all) {
     context.signal.throwIfAborted();
-    for (const dump of page) {
-      if (isGlobalsPlace(dump)) continue;
-      for (const archive of archives) {
-        if (!isIn(dump, archive)) continue;
-        const chosen = neededBy(dump, globals.get(dump.server));
-        if (chosen === undefined || isIn(chosen, archive)) continue;
-        const lacking = missing.get(chosen.id) ?? { globals: chosen, archives: new Set() };
-        missing.set(chosen.id, lacking);
-        lacking.archives.add(archive);
+    for (const one of page) {
+      const { server } = one;
+      const needed = servers.get(server) ?? new NeededGlobals(catalog, server, onNeed);
+      servers.set(server, needed);
+      if (isGlobalsPlace(one)) {
+        const isGood = one.unreadable === null && one.copies.some(({ state }) => state === "CONFIRMED");
+        if (isGood) await needed.addGlobals(one);
+      } else if (owns(one)) {
+        const having = archives.filter((archive) => isIn(one, archive));
+        if (having.length > 0) await needed.addDump(one, having);
       }
     }
   }
-  return missing.values();
+  for (const needed of servers.values()) await needed.end();
+  opened.move();
+  return lacking;
 }
 
 interface Archiving {
@@ -105,48 +122,19 @@ interface Archiving {
   silent: Map<Storage, number>;
 }
 
-function isStored({ copies }: BackupOutline, name: string): boolean {
+function isStored({ copies }: Pick<BackupOutline, "copies">, name: string): boolean {
   return copies.some(({ storage, state }) => storage === name && STORED.includes(state));
-}
-
-async function goodGlobals({ catalog }: JobContext): Promise<ReadonlyMap<string, GlobalsOfServer>> {
-  const found = new Map<string, GlobalsOfServer>();
-  for await (const page of catalog.outlines({ status: ["VERIFIED", "PARTIAL"] }))
-    for (const one of page) {
-      const isGood = one.unreadable === null && one.copies.some(({ state }) => state === "CONFIRMED");
-      if (!isGlobalsPlace(one) || !isGood) continue;
-      const ofServer: GlobalsOfServer = found.get(one.server) ?? { newestFirst: [], byRun: new Map() };
-      found.set(one.server, ofServer);
-      ofServer.newestFirst.push(one);
-      if (!ofServer.byRun.has(one.run_id)) ofServer.byRun.set(one.run_id, one);
-    }
-  return found;
-}
-
-/** Of the dump's run, otherwise the newest before it, otherwise the first after it, as a restore chooses. */
-function neededBy(
-  { run_id, started_at }: BackupOutline,
-  globals: GlobalsOfServer | undefined,
-): BackupOutline | undefined {
-  if (globals === undefined) return undefined;
-  const { newestFirst: all, byRun } = globals;
-  let [low, high] = [0, all.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((all[middle]?.started_at ?? "") > started_at) low = middle + 1;
-    else high = middle;
-  }
-  return byRun.get(run_id) ?? all[low] ?? all.at(-1);
 }
 
 async function archiveUnderLease(
   { context, runId, tally, silent }: Archiving,
-  { id, server }: BackupOutline,
+  { id, server }: LackingGlobals,
   to: Storage,
 ): Promise<void> {
   const { catalog, clock, host, log, pid } = context;
   const backup = await catalog.backup(id);
-  if (!backup) return;
+  // It may have been found twice.
+  if (!backup || isStored({ copies: await catalog.copies(id) }, to.name)) return;
   const name = leaseName(server, GLOBALS_DATABASE);
   if (await isAwaited(catalog, name, await catalog.leaseTime(clock)))
     return tally.note(to.name, backup.object_key, `not archived in this run: a backup of ${name} is waiting`);

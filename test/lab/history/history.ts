@@ -198,8 +198,7 @@ export class History implements AsyncDisposable {
       ),
     );
     if (outcome instanceof Error) return;
-    const { verdicts } = outcome as VerifyReport;
-    const all = await Array.fromAsync(verdicts);
+    const all = await Array.fromAsync((outcome as VerifyReport).verdicts);
     await this.#inProcess((context) => this.#truth.checkClaims(context, this.#names, all));
   }
 

@@ -44,7 +44,10 @@ test("the lease of a run that was killed in an outage is not renewed by the proc
   expect(await take(catalog, leaseOf("main/app", "next"))).toBeUndefined();
 });
 
-test("a lease that another run had meanwhile stays lost, whoever opens the spool after that", async () => {
+test.each([
+  "whoever opens the spool after that",
+  "also if it was carried back already, and the answer was lost",
+])("a lease that another run had meanwhile stays lost, %s", async (how) => {
   const place = await spools.newPlace();
   await using catalog = await spools.open(place);
   await using other = await spools.openDirectly(place);
@@ -59,6 +62,7 @@ test("a lease that another run had meanwhile stays lost, whoever opens the spool
   await other.updateCopy(backup.id, "local", { state: "FAILED" });
   await other.updateBackup(backup.id, { status: "INTERRUPTED" });
   await other.releaseLease("main/app", "theirs");
+  if (how.includes("carried")) expect(await take(other, leaseOf("main/app", "ours"))).toBeUndefined();
   spools.relay.pass();
   await spools.untilBack(catalog);
   {

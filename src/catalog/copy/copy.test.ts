@@ -111,11 +111,14 @@ test("a copied catalog goes on as one that was never copied: its sums count, its
 test("a file that a command writes to while it is copied is refused, and the next copy has everything", async () => {
   for (const [index, to] of [file("late.db"), await inPostgres()].entries()) {
     const source = await filled(`source-${index}.db`);
-    const late = backupRecord({ status: "VERIFIED" });
+    const [known, late] = [backupRecord({ status: "VERIFIED" }), backupRecord({ status: "VERIFIED" })];
+    await using original = await openCatalog(source, { clock });
+    await original.insertBackup(known);
+    await original.putCopy(copyRecord(known, { state: "CONFIRMED" }));
     let writing: Promise<void> | undefined;
     const write = async () => {
       await using catalog = await openCatalog(source, { clock });
-      await catalog.updateBackup("id-1", { hold_reason: "needed" });
+      await catalog.updateBackup(known.id, { hold_reason: "needed" });
       await catalog.insertBackup(late);
     };
     // The snapshot of the copy is older than this, whenever it becomes durable before the end.
@@ -135,7 +138,7 @@ test("a file that a command writes to while it is copied is refused, and the nex
       await using plan = await one.retained();
       return (await Array.fromAsync(plan.backups())).flat();
     };
-    await using original = await openCatalog(source, { clock });
+    expect(await retained(original)).toMatchObject([{ id: known.id, hold_reason: "needed" }]);
     expect(await retained(catalog)).toEqual(await retained(original));
   }
 });

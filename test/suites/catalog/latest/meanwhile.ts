@@ -138,6 +138,8 @@ export function meanwhile(make: MakeFixture): void {
         { lock_error: "refused" },
         { lock_place: "elsewhere" },
         { state: "DAMAGED" },
+        { state: "DELETING" },
+        { state: "CONFIRMED" },
       ];
       for (const change of changes) {
         await catalog.updateCopy(backup.id, "disk", change);

@@ -38,7 +38,8 @@ export async function readConfigNames(file: string, env: ValueSource["env"]): Pr
     databases: servers.flatMap((server) => {
       const name = server["name"];
       if (typeof name !== "string") return [];
-      const own = tablesOf(root["database"]).filter((one) => one["server"] === name);
+      // A table without a server is about the databases of every server.
+      const own = tablesOf(root["database"]).filter(({ server: of = name }) => of === name);
       const listed = Array.isArray(server["databases"]) ? server["databases"] : [];
       return [...new Set([...listed, ...own.map((one) => one["name"])].flatMap(literalName))].map(
         (database) => ({

@@ -12,7 +12,7 @@ import { kitFingerprint } from "../../jobs/kit-fingerprint.ts";
 import { kitFacts } from "../../jobs/recovery-kit/facts.ts";
 import { type KitFile, kitFiles, SUMS, sha256Of, wholeKit, writeKit } from "../../jobs/recovery-kit/files.ts";
 import type { Command, Invocation } from "../command.ts";
-import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOption } from "../command.ts";
 import { commandConfig, contextWith } from "../open-context.ts";
 import { jsonText } from "../output/output.ts";
 import { ChildFailed, isOwnedByAnother, outputOfOwner } from "../output-of-root.ts";
@@ -37,6 +37,7 @@ export const command: Command = {
       type: "boolean",
       help: "only look: doctor and status do not count this kit as made",
     },
+    ...PROGRESS_OPTIONS,
     json: JSON_OPTION,
   },
   examples: [
@@ -63,7 +64,8 @@ export const command: Command = {
     const directory = to === "-" ? undefined : resolve(to);
     if (directory !== undefined) await writeKit(directory, kit.files);
     if (!isSet(args, "no-record")) await noteKit(config, kit, invocation);
-    invocation.output.print(printed(invocation, kit, directory));
+    const isQuiet = isSet(args, "quiet") && directory !== undefined && !isSet(args, "json");
+    if (!isQuiet) invocation.output.print(printed(invocation, kit, directory));
     return 0;
   },
 };
@@ -83,11 +85,12 @@ async function makeKit(invocation: Invocation, config: Config): Promise<Kit> {
 }
 
 async function kitOfOwner(invocation: Invocation): Promise<Kit> {
-  const options = ["config", "log-level", "log-format"].flatMap((name) => {
+  const options = ["config", "log-level", "log-format", "progress"].flatMap((name) => {
     const value = textOption(invocation.arguments, name);
     return value === undefined ? [] : [`--${name}=${value}`];
   });
-  const words = ["recovery-kit", "-", "--json", "--no-record", ...options];
+  const quiet = isSet(invocation.arguments, "quiet") ? ["--quiet"] : [];
+  const words = ["recovery-kit", "-", "--json", "--no-record", ...quiet, ...options];
   const chunks = await Array.fromAsync(outputOfOwner(words, invocation));
   return JSON.parse(Buffer.concat(chunks).toString()) as Kit;
 }

@@ -7,6 +7,7 @@ import { parseFacts } from "../../postgres/counts/facts.ts";
 import type { IdentityFacts } from "../../sealed/identity.ts";
 import { isPassphraseProtected, readIdentityFile } from "../../sealed/identity.ts";
 import type { JobContext } from "../context.ts";
+import { countingDatabases } from "../progress.ts";
 
 /** How many good backups of each database the kit lists. */
 const BACKUPS_LISTED = 3;
@@ -104,10 +105,12 @@ export async function kitFacts(
   };
 }
 
-async function kitBackups({ catalog, clock }: JobContext): Promise<KitDatabase[]> {
+async function kitBackups({ catalog, clock, progress }: JobContext): Promise<KitDatabase[]> {
   const now = clock.now();
   const found: KitDatabase[] = [];
-  for (const { server, database } of await catalog.overview.latestBackups(now)) {
+  const latest = await catalog.overview.latestBackups(now);
+  using counting = countingDatabases(progress, "recovery kit", latest.length);
+  for (const { server, database } of latest) {
     const newest = await catalog.newestGood(server, database, now);
     const recent = await catalog.backups({
       server,
@@ -124,6 +127,7 @@ async function kitBackups({ catalog, clock }: JobContext): Promise<KitDatabase[]
     }
     const [first, ...others] = backups;
     if (first) found.push({ server, database, backups: [first, ...others] });
+    counting.done();
   }
   return found;
 }

@@ -118,6 +118,14 @@ describe("for programs each line is an object", () => {
     expect(lines.at(-1)).toMatchObject({ state: "ended", share: 1 });
   });
 
+  test("recovery-kit, which counts the databases that it is done with", async () => {
+    const small = await postgres.createDatabase();
+    await installation().backUp(small);
+    const lines = await progressOf("recovery-kit", join(installation().directory, "kit"), "--no-record");
+    const databases = { databases: 2, expected_databases: 2 };
+    expect(lines.at(-1)).toMatchObject({ state: "ended", work: "recovery kit", ...databases });
+  });
+
   test("repair, and cleanup that adopts what has no record", async () => {
     await rm(join(installation().directory, "disk/main"), { recursive: true });
     await installation().run("verify", "--storage", "disk", "--quiet");

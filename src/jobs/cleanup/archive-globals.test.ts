@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { SERVER } from "../../../test/fixtures/config-file.ts";
+import { beside } from "../../../test/lab/data/shared-catalog.ts";
 import { endpointLab } from "../../../test/lab/endpoint.ts";
 import { backupRecord, copyRecord } from "../../../test/suites/catalog/records.ts";
 import { Pg321Error } from "../../base/errors.ts";
@@ -21,7 +22,7 @@ keep.days = 1000
 `;
 
 /** Dumps in the archive whose globals are only in the other storage, and an archive that answers with this error. */
-async function archiving(error: Pg321Error) {
+async function archiving(error: Pg321Error, others: Parameters<typeof beside>[1] = {}) {
   await using lab = await endpointLab({ parts: SERVER + STORAGES });
   const { catalog, storages } = lab.context;
   for (let day = 1; day <= 9; day++) {
@@ -41,7 +42,7 @@ async function archiving(error: Pg321Error) {
     throw error;
   };
   const context = {
-    ...lab.context,
+    ...(Object.keys(others).length > 0 ? await beside(lab.context, others) : lab.context),
     storages: storages.map((one) =>
       one.name === "vault" ? Object.assign(Object.create(one), { head: answer }) : one,
     ),
@@ -60,4 +61,9 @@ test("an archive that does not answer is not asked for each of many globals", as
   );
   const refusing = await archiving(new Pg321Error("storage", "no"));
   expect(refusing).toMatchObject({ asked: 9, failed: 9 });
+});
+
+test("globals of a server that another host has are that host's to archive", async () => {
+  const refusing = new Pg321Error("storage", "no");
+  expect(await archiving(refusing, { other: { servers: ["main"] } })).toMatchObject({ asked: 0, failed: 0 });
 });

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { Fence } from "../../../src/catalog/fence.ts";
 import { fencedCatalog } from "../../../src/catalog/fleet/fenced-catalog.ts";
+import { hostView } from "../../../src/catalog/fleet/host-view.ts";
 import type { AlertRecord, LeaseHolder, RestoreTestRecord } from "../../../src/catalog/records.ts";
 import { alertRecord, backupRecord, copyRecord, deliveryRecord, ELSEWHERE } from "./records.ts";
 
@@ -140,7 +141,7 @@ export function fences(use: () => Catalog): void {
   test("a notice of one host is sent by no other", async () => {
     const notifier = crypto.randomUUID();
     const [own, anybody] = [deliveryRecord({ notifier }), deliveryRecord({ notifier })];
-    await use().insertDeliveries([own], "a");
+    await hostView(use(), { host: "a", isShared: () => false }).insertDeliveries([own]);
     await use().insertDeliveries([anybody]);
     const idsFor = async (host: string) => (await use().deliveries({ notifier, host })).map(({ id }) => id);
     expect(await idsFor("a")).toEqual([own.id, anybody.id]);

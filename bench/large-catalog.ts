@@ -79,7 +79,7 @@ function configOf(directory: string, { servers = 0, days, more = "", url }: Shap
     (name) =>
       `[[storage]]\nname = "${name}"\ntype = "local"\npath = "${join(directory, name)}"\nkeep.days = ${days}\nkeep.last = 3\nkeep.monthly = 12\n`,
   );
-  const catalog = url === undefined ? "" : `[catalog]\nurl = "${url}"\n`;
+  const catalog = url === undefined ? "" : `[catalog]\nurl = "${url}"\n[fleet]\nhost = "bench"\n`;
   return `state_dir = "${directory}/state"\n${tables.join("") || '[[server]]\nname = "main"\n'}${storages.join("")}${catalog}[encryption]\nmode = "none"\n${more}`;
 }
 

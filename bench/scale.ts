@@ -1,11 +1,11 @@
 /**
- * `npm run bench:scale [-- --backups N --only JOB --catalog sqlite|postgres --runs N]`: measures what a catalog of N backups
+ * `npm run bench:scale [-- --backups N --only JOB --catalog sqlite|postgres --runs N --plans FILE]`: measures what a catalog of N backups
  * with three copies each, of 2,000 databases of 200 servers, with marks and restore tests, costs: the answers of the endpoint, `list` of one database, the
  * plans of the jobs, the records of a run, and 50 daemons that write at once. Each is measured in a process that does nothing
  * else, several times: the best and the median time, memory in addition to a catalog without records, and how long the event
  * loop is blocked. The figures are in docs/scale.md.
  */
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -33,8 +33,10 @@ const { values } = parseArgs({
     catalog: { type: "string", default: "sqlite" },
     /** Processes for each line; the best and the median count. */
     runs: { type: "string", default: "3" },
-    only: { type: "string" },
-    plans: { type: "boolean", default: false },
+    /** A part of a job's name; may be given several times. */
+    only: { type: "string", multiple: true },
+    /** The file for the plan of each statement. */
+    plans: { type: "string" },
     /** Measure in this directory, in a process that has done nothing else. */
     in: { type: "string" },
     job: { type: "string", default: "" },
@@ -241,10 +243,9 @@ async function measureAll(backups: number, names: readonly string[], baseMib: Ma
     const url = postgres && urlOf(postgres.address);
     const shape = { backups, databases: DATABASES, servers: SERVERS, days: 500, secondsApart, more };
     await makeCatalog(directory, { ...shape, ...(url !== undefined && { url }) });
-    console.log(
-      `${backups} backups of ${DATABASES} databases, ${await sizeMib(directory, postgres)} MiB of catalog:`,
-    );
-    if (backups > 0) await showPlans(directory);
+    const heading = `${backups} backups of ${DATABASES} databases, ${await sizeMib(directory, postgres)} MiB of catalog`;
+    console.log(`${heading}:`);
+    if (backups > 0) await writePlans(directory, `${heading} (${values.catalog})`);
     for (const name of names) {
       const runs = backups === 0 ? 1 : Number(values.runs);
       const {
@@ -286,18 +287,19 @@ function urlOf({ port, user, password }: LabPostgres["address"]): string {
   return `postgres://${user}:${password}@127.0.0.1:${port}/postgres?sslmode=disable`;
 }
 
-/** With `--plans`: the plan of each statement that the answers and jobs send. */
-async function showPlans(directory: string): Promise<void> {
-  if (!values.plans) return;
+/** With `--plans`: writes the plan of each statement that the answers and jobs send, as the server explains it. */
+async function writePlans(directory: string, heading: string): Promise<void> {
+  if (values.plans === undefined) return;
   await using context = await contextIn(directory);
-  for (const [call, plans] of Object.entries(await plansOf(context, { place: PLACE })))
-    for (const { sql, plan } of plans)
-      console.log(`-- ${call}\n${sql};\n${plan.map((line) => `--   ${line}`).join("\n")}\n`);
+  const shown = Object.entries(await plansOf(context, { place: PLACE })).flatMap(([call, plans]) =>
+    plans.map(({ sql, plan }) => `-- ${call}\n${sql};\n${plan.map((line) => `--   ${line}`).join("\n")}\n`),
+  );
+  await writeFile(values.plans, `-- ${heading}\n\n${shown.join("\n")}`);
 }
 
 if (values.in !== undefined) await doIn(values.in, values.job);
 else {
-  const names = Object.keys(JOBS).filter((name) => values.only === undefined || name.includes(values.only));
+  const names = Object.keys(JOBS).filter((name) => values.only?.some((part) => name.includes(part)) ?? true);
   const baseMib = new Map<string, number>();
   for (const backups of [0, Number(values.backups)]) await measureAll(backups, names, baseMib);
 }

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Glob } from "bun";
 import { EXIT_CODES } from "../src/base/errors.ts";
@@ -15,8 +17,11 @@ import {
 import type { Option } from "../src/cli/command.ts";
 import { COMMON_OPTIONS } from "../src/cli/command.ts";
 import { COMMANDS } from "../src/cli/registry.ts";
+import { loadConfig } from "../src/config/load.ts";
 import { partBytesFor } from "../src/jobs/copies/part-size.ts";
+import { generateIdentity } from "../src/sealed/identity.ts";
 import { CLI_DOCS, rowsOf, section } from "./lab/cli-docs.ts";
+import { codeBlocks } from "./lab/documented-commands.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const DOCUMENTS = (
@@ -144,4 +149,25 @@ test("each page that a comment or a message of src names exists", async () => {
     for (const [page] of (await Bun.file(join(ROOT, path)).text()).matchAll(/\bdocs\/[\w/-]+\.md\b/g))
       if (!existsSync(join(ROOT, page))) absent.push(`${path}: ${page}`);
   expect(absent).toEqual([]);
+});
+
+test("the config of a second host in docs/fleet.md is valid, with the credentials that its commands write", async () => {
+  const blocks = codeBlocks(await Bun.file(join(ROOT, "docs/fleet.md")).text());
+  const directory = await mkdtemp(join(tmpdir(), "pg321-docs-"));
+  const values = {
+    "catalog-url": "postgres://pg321:PASSWORD@db.example.com/pg321",
+    "s3-key": "A",
+    "s3-secret": "S",
+  };
+  for (const [name, value] of Object.entries(values)) {
+    expect(blocks.join("\n")).toContain(`cat > /etc/pg321/credentials/${name}' <<< '`);
+    await writeFile(join(directory, name), `${value}\n`);
+  }
+  const { recipient } = await generateIdentity();
+  const file = join(directory, "config.toml");
+  const [example = ""] = blocks.filter((block) => block.includes("[[storage]]"));
+  await writeFile(file, example.replace("age1…", recipient));
+  const config = await loadConfig(file, { env: {}, credentialFiles: directory });
+  expect(config).toMatchObject({ fleet: { host: "web2" }, catalog: { type: "postgres" }, warnings: [] });
+  await rm(directory, { recursive: true });
 });

@@ -10,7 +10,13 @@ export function outageText(spool: SpoolStatus | null | undefined): string | unde
   return `the catalog is unreachable since ${timeText(spool.unreachable_since)}: ${plural(spool.waiting, "record")} ${wait}`;
 }
 
+function refusedText(spool: SpoolStatus | null | undefined): string | undefined {
+  if (!spool?.refused) return undefined;
+  const records = plural(spool.refused, "record");
+  return `the catalog refused ${records} of this host (${spool.refused_error}): see docs/fleet.md, and record its backups with pg321 cleanup --adopt`;
+}
+
 export function catalogProblems({ catalog }: StatusReport): { level: "warning"; text: string }[] {
-  const text = outageText(catalog);
-  return text === undefined ? [] : [{ level: "warning", text }];
+  const texts = [outageText(catalog), refusedText(catalog)].filter((text) => text !== undefined);
+  return texts.map((text) => ({ level: "warning", text }));
 }

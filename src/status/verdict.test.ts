@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { REACHABLE } from "../../test/fixtures/catalog-status.ts";
 import { marks } from "../../test/fixtures/marks.ts";
 import { notifier } from "../../test/fixtures/notifier-status.ts";
 import {
@@ -124,6 +125,10 @@ test("three databases are named, more are counted", () => {
 
 test.each([
   [{ storages: [storage({ is_reachable: false })] }, "bad: Storage local is unreachable."],
+  [
+    { catalog: { ...REACHABLE, refused: 2, refused_error: "no record of it" } },
+    "warning: The catalog refused 2 records of this host (no record of it): see docs/fleet.md, and record its backups with pg321 cleanup --adopt.",
+  ],
   [{ storages: [storage({ free_bytes: 99, total_bytes: 1000 })] }, "warning: Storage local is nearly full."],
   [
     { storages: [storage({ free_bytes: 100, total_bytes: 1000 })] },

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { MINUTE_MS } from "../../src/base/limits.ts";
 import type { AlertRecord } from "../../src/catalog/records.ts";
 import { NOT_READ, READ } from "../../src/catalog/spool/knowledge.ts";
+import { REACHABLE } from "../fixtures/catalog-status.ts";
 import { eventually } from "../lab/machine/running.ts";
 import { isUnreachable, type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
 import { hostRecord } from "../suites/catalog/hosts.ts";
@@ -76,9 +77,7 @@ test("a host starts while its catalog is unreachable, if it has used it before, 
   await expect(fresh).rejects.toMatchObject({ code: "storage" });
   spools.relay.pass();
   await using catalog = await spools.open(place);
-  expect(catalog.spool?.status()).toEqual({
-    ...{ unreachable_since: null, reason: null, waiting: 0, known_at: null },
-  });
+  expect(catalog.spool?.status()).toEqual(REACHABLE);
   await using other = await spools.openDirectly(place);
   expect(await other.backup(backup.id)).toEqual(backup);
   spools.relay.cut();
@@ -139,6 +138,10 @@ test("a record that the catalog refuses stays in the spool with the reason, and 
   expect(database.query("SELECT number, error FROM refused").all()).toEqual([
     { number: 1, error: expect.stringContaining("no record of no such backup") },
   ]);
+  expect(catalog.spool?.status()).toMatchObject({
+    refused: 1,
+    refused_error: expect.stringContaining("no record of no such backup"),
+  });
 });
 
 test("records of one installation are not delivered to another", async () => {

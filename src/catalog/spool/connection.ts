@@ -53,6 +53,7 @@ export class Connection {
       reason: isOut ? this.#reason : null,
       known_at: isOut ? (this.#tools.file.fleetKnownAt() ?? null) : null,
       waiting: this.#tools.file.waiting(),
+      ...this.#tools.file.refused(),
     };
   }
 

@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
+import { DAY_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import type { Catalog } from "../catalog.ts";
 import type { Fence } from "../fence.ts";
@@ -10,7 +11,11 @@ import { openSqliteFile } from "../sqlite/sqlite.ts";
 import { upsert } from "../sqlite/statements.ts";
 import { LEASES, type Row } from "../sqlite/tables.ts";
 import type { Call } from "./calls.ts";
+import type { SpoolStatus } from "./status.ts";
 import type { CallMark } from "./unreachable.ts";
+
+/** How long a refused change is reported: somebody has looked at it by then. */
+const REFUSED_MS = 7 * DAY_MS;
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS spool (
@@ -200,6 +205,14 @@ export class SpoolFile implements AsyncDisposable {
         .all()
         .map(({ id }) => id),
     );
+  }
+
+  /** Those that the catalog has refused lately. */
+  refused(): Pick<SpoolStatus, "refused" | "refused_error"> {
+    const since = new Date(this.#clock.now().getTime() - REFUSED_MS).toISOString();
+    const sql = "SELECT error FROM refused WHERE at > ? ORDER BY number DESC";
+    const rows = this.#database.query<{ error: string }, [string]>(sql).all(since);
+    return { refused: rows.length, refused_error: rows[0]?.error ?? null };
   }
 
   /** Removes a change that was delivered, or is kept among the refused ones with the error. */

@@ -40,10 +40,14 @@ export function meanwhile(make: MakeFixture): void {
     await using catalog = await fixture.open();
     await using other = await fixture.open();
     const backup = backupRecord({ status: "VERIFIED", started_at: at(1) });
-    await catalog.insertBackup(backup);
-    const put = (into: typeof catalog, storage: string) =>
-      into.putCopy(copyRecord(backup, { storage, state: "CONFIRMED" }));
-    await Promise.all([put(catalog, "disk"), put(other, "nas")]);
+    // No report is about this one, only a plan.
+    const older = backupRecord({ status: "VERIFIED", started_at: "2025-01-01T00:00:00.000Z" });
+    for (const one of [backup, older]) {
+      await catalog.insertBackup(one);
+      const put = (into: typeof catalog, storage: string) =>
+        into.putCopy(copyRecord(one, { storage, state: "CONFIRMED" }));
+      await Promise.all([put(catalog, "disk"), put(other, "nas")]);
+    }
     for (let round = 0; round < ROUNDS; round++) {
       const locked_until = at(round + 2);
       await Promise.all([
@@ -51,11 +55,16 @@ export function meanwhile(make: MakeFixture): void {
         other.updateCopy(backup.id, "nas", { locked_until }),
         catalog.updateBackup(backup.id, { dump_bytes: round }),
       ]);
+      await Promise.all([
+        catalog.updateCopy(older.id, "disk", { locked_until }),
+        other.updateCopy(older.id, "nas", { locked_until }),
+      ]);
       const [standing] = await catalog.overview.standings(NOW);
       expect(standing?.good).toMatchObject({
         dump_bytes: round,
         copies: [{ locked_until }, { locked_until }],
       });
+      expect(await retainedIn(catalog)).toEqual(await storedBackups(catalog));
     }
   });
 

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
+import { hostRecord } from "../../test/suites/catalog/hosts.ts";
+import { alertRecord } from "../../test/suites/catalog/records.ts";
 import { DAY_MS, HEARTBEAT_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import { VERSION } from "../base/version.ts";
@@ -34,8 +36,9 @@ async function fixture(): Promise<Fixture> {
   const lease = new AbortController();
   const problems: string[] = [];
   const warnings: string[] = [];
-  const context = () => ({ config, keys: {}, host: config.fleet.host, pid: 42 }) as JobContext;
   const log = { ...silentLog, warning: (message: string) => void warnings.push(message) };
+  const about = { config, clock, log, host: config.fleet.host, pid: 42, installation: "0a0a", keys: {} };
+  const context = () => about as unknown as JobContext;
   const live = {
     context,
     nextRuns: () => new Map([["backup", new Date("2026-11-23T02:00:00Z")]]),
@@ -78,6 +81,25 @@ test("a daemon records its host at its start, every minute, and that it has stop
   expect(await catalog.hosts.all()).toMatchObject([{ heartbeat_at: at230, stopped_at: at230, problems: [] }]);
   await clock.advance(10 * HEARTBEAT_MS);
   expect((await catalog.hosts.one("web1"))?.heartbeat_at).toBe(at230);
+});
+
+test("in a file that was copied from a shared catalog, the other hosts and what they have raised are forgotten", async () => {
+  await using at = await fixture();
+  const { catalog } = at;
+  await catalog.hosts.put(hostRecord({ host: "web2", heartbeat_at: "2026-11-22T23:00:00.000Z" }));
+  const raise = (key: string, host?: string) => {
+    const alert = alertRecord({ key });
+    const scope = host === undefined ? undefined : { host, isShared: () => false };
+    return catalog.changeAlert(key, () => ({ alert, deliveries: [] }), scope);
+  };
+  await raise("backup main/app", "web1");
+  await raise("storage shared", "web2");
+  await raise("host web2", "web1");
+  await raise("config");
+  await using _heartbeat = await at.start();
+  expect((await catalog.hosts.all()).map(({ host }) => host)).toEqual(["web1"]);
+  const open = (await catalog.alerts({ open: true })).map(({ key }) => key);
+  expect(open.sort()).toEqual(["backup main/app", "config"]);
 });
 
 test("a daemon that has lost its lease leaves the record to the one that has it", async () => {

@@ -1,4 +1,7 @@
-import { alertHosts } from "../alerts/host-alerts.ts";
+import { resolveAlert } from "../alerts/alert.ts";
+import type { AlertContext } from "../alerts/alert-context.ts";
+import { alertHosts, resolveAlertsOfForgotten } from "../alerts/host-alerts.ts";
+import { hostKey } from "../alerts/host-key.ts";
 import { unlessLate, waitAtMost } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
@@ -123,14 +126,22 @@ export class Heartbeat implements AsyncDisposable {
     this.#startedAt ??= now;
     const record = hostRecord(this.#options.live, { now, startedAt: this.#startedAt });
     await catalog.hosts.put({ ...record, problems, stopped_at: isLast ? now : null });
-    if (isFirst && !catalog.isShared) await forgetOldNames(catalog, record.host, now);
+    if (isFirst && !catalog.isShared) await forgetOthers({ ...this.#options.live.context(), catalog }, now);
   }
 }
 
-/** A catalog in a file has one host: other names are earlier ones of it, such as those of containers. */
-async function forgetOldNames(catalog: Catalog, host: string, now: string): Promise<void> {
-  for (const other of await catalog.hosts.all())
-    if (other.host !== host) await catalog.hosts.forget(other.host, now);
+/**
+ * A catalog in a file has one host: other names are earlier ones of it, such as those of containers, or, in a copy of a
+ * shared one, those of hosts that no longer use it. Nobody would resolve what the latter have raised.
+ */
+async function forgetOthers(context: AlertContext, now: string): Promise<void> {
+  const { catalog } = context;
+  for (const { host } of await catalog.hosts.all()) {
+    if (host === context.host) continue;
+    await resolveAlert(context, hostKey(host), `host ${host} does not use this catalog`);
+    await resolveAlertsOfForgotten(context, host);
+    await catalog.hosts.forget(host, now);
+  }
 }
 
 function hostRecord(

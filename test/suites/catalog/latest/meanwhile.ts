@@ -85,6 +85,9 @@ export function meanwhile(make: MakeFixture): void {
     // Of two copies under one name the confirmed one stays.
     await catalog.identities.rename([{ from: "nas", to: "usb" }]);
     expect((await copies()).map(({ storage, state }) => `${storage} ${state}`)).toEqual(["usb CONFIRMED"]);
+    // What was left out may be recorded after the status.
+    await catalog.updateBackup(backup.id, { facts: { left_out: { key: "part", tables: ["a"] } } });
+    expect((await catalog.overview.standings(NOW))[0]?.good?.left_out).toMatchObject({ key: "part" });
   });
 
   test("facts with characters that PostgreSQL's text cannot hold do not stop changes of a backup", async () => {

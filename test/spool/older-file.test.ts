@@ -5,6 +5,8 @@ import { createLog } from "../../src/base/log.ts";
 import { Secret } from "../../src/base/secret.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
 import type { BackupRecord } from "../../src/catalog/records.ts";
+import { pruneCatalog } from "../../src/jobs/cleanup/prune-catalog.ts";
+import { loadToml, MINIMAL } from "../fixtures/config-file.ts";
 import { type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
 import { backupRecord, copyRecord, tombstoneOf } from "../suites/catalog/records.ts";
 
@@ -107,6 +109,26 @@ test("what a fail-over has lost of this host's backups is recorded again, and no
   for (const one of [online, spooled, kept]) expect(await other.copies(one.id)).toEqual([copyOf(one)]);
   using file = new Database(place.path, { readonly: true });
   expect(file.query("SELECT * FROM refused").all()).toEqual([]);
+});
+
+test("what another host has removed is not recorded again, though the config wants no history", async () => {
+  const place = await spools.newPlace();
+  const now = new Date().toISOString();
+  const removed = backupRecord({ host: "here", started_at: now, status: "VERIFIED" });
+  {
+    await using catalog = await spools.open(place);
+    await catalog.belongTo("installation");
+    await catalog.insertBackup(removed);
+  }
+  await using other = await spools.openDirectly(place);
+  await other.removeBackup(tombstoneOf(removed, { removed_at: now }));
+  spools.ahead(1_000);
+  const config = await loadToml(`${MINIMAL}[cleanup]\ntombstones = 0\n`);
+  const { clock } = spools;
+  const { signal } = new AbortController();
+  await pruneCatalog({ catalog: other, clock, config, host: "web2", signal });
+  await using catalog = await spools.open(place);
+  expect(await catalog.backup(removed.id)).toBeUndefined();
 });
 
 test("a catalog that lacks what was delivered, as after a fail-over, is named once in the log", async () => {

@@ -94,7 +94,11 @@ test("doctor reports what a run would refuse: the server and the storages of ano
   );
   expect(stdout).toMatch(/its place belongs to storage "shared"\n.*name it "shared" here, too/);
   // A daemon without the other server starts, and says which storages its runs will leave out.
-  await b.configure({ serverName: "main-b" });
+  const off = ["backup", "cleanup", "verify", "repair"].map((job) => `${job} = "off"`).join("\n");
+  await b.configure({
+    serverName: "main-b",
+    more: `[catalog]\nurl = "${hosts.url}"\n[fleet]\nhost = "b"\n[schedule]\n${off}\n[http]\nlisten = "off"`,
+  });
   const daemon = await hosts.daemon(b);
   const left = ["disk-a", "shared2"].map((name) => `warning runs leave this storage out storage=${name}`);
   for (const warning of left) await daemon.says(warning);

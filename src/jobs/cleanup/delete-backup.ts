@@ -106,12 +106,17 @@ async function deleteBackup(
     throw new Pg321Error("storage", `backup ${shortId(id)} was removed by another run in the meantime`, {
       hint: "run the command again for the others",
     });
+  // There may be very many backups, and a hold may be placed while the others are deleted.
+  const held = hasHold(backup, context.clock.now()) ? `on hold ${holdText(backup)}` : undefined;
+  if (held !== undefined) report.isComplete = false;
   for (const copy of await catalog.copies(backup.id)) {
     if (copy.state === "FAILED" || copy.state === "DELETED") continue;
-    const result = await deleteOne(context, backup, copy);
+    const result =
+      held === undefined ? await deleteOne(context, backup, copy) : failed(aboutCopy(backup, copy), held);
     report.isComplete &&= result.outcome === "deleted" || result.outcome === "gone";
     await report.results.push(result);
   }
+  if (held !== undefined) return;
   const left = (await catalog.copies(backup.id)).filter(
     ({ state }) => state !== "FAILED" && state !== "DELETED",
   );
@@ -125,13 +130,12 @@ async function deleteOne(
   backup: BackupRecord,
   copy: CopyRecord,
 ): Promise<DeletionResult> {
-  const { id: backup_id, server, database } = backup;
-  const about = { backup_id, server, database, storage: copy.storage, object_bytes: copy.object_bytes ?? 0 };
+  const about = aboutCopy(backup, copy);
   const storage = storageNamed(context, copy.storage);
   if (!storage) {
     const [host] = (await ownershipOf(context)).hostsWithStorage(copy.storage);
     const why = host === undefined ? "no longer in the config" : `only in the config of host "${host}"`;
-    return { ...about, outcome: "failed", error: `storage "${copy.storage}" is ${why}` };
+    return failed(about, `storage "${copy.storage}" is ${why}`);
   }
   try {
     const deletion = await deleteCopy(context, storage, copy, { why: "asked" }, context.signal);
@@ -139,6 +143,16 @@ async function deleteOne(
     return { ...about, outcome: "locked", error: `locked until ${timeText(deletion.lockedUntil)}` };
   } catch (error) {
     context.signal.throwIfAborted();
-    return { ...about, outcome: "failed", error: messageOf(error) };
+    return failed(about, messageOf(error));
   }
+}
+
+type AboutCopy = Omit<DeletionResult, "outcome" | "error">;
+
+function aboutCopy({ id: backup_id, server, database }: BackupRecord, copy: CopyRecord): AboutCopy {
+  return { backup_id, server, database, storage: copy.storage, object_bytes: copy.object_bytes ?? 0 };
+}
+
+function failed(about: AboutCopy, error: string): DeletionResult {
+  return { ...about, outcome: "failed", error };
 }

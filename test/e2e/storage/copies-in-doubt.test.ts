@@ -153,6 +153,26 @@ test("a hold placed while the confirmation was pending prevents the deletion", a
   expect(world.really(asked)).toEqual(["disk"]);
 });
 
+test("a hold placed while other backups are deleted keeps its own", async () => {
+  await using world = await World.make({});
+  const [held, first] = [await provenBackup(world, ["disk"]), await provenBackup(world, ["disk"])];
+  const disk = storageOf(world.context, "disk");
+  const context = changed(world.context, "disk", {
+    async remove(...request) {
+      await world.hold(held.id, 1);
+      return disk.remove(...request);
+    },
+  });
+  const report = await deleteBackups(context, { ...held, ids: [first.id, held.id] }, "forget");
+  await using results = report.results;
+  expect(await Array.fromAsync(results)).toMatchObject([
+    { backup_id: first.id, outcome: "deleted" },
+    { backup_id: held.id, outcome: "failed", error: expect.stringContaining("on hold until ") },
+  ]);
+  expect([report.records_deleted, report.isComplete]).toEqual([1, false]);
+  expect([world.really(first), world.really(held)]).toEqual([[], ["disk"]]);
+});
+
 describe("cleanup", () => {
   test("keeps a copy that was missing and is back until verify has checked it", async () => {
     await using world = await World.make({});

@@ -116,13 +116,15 @@ function standardTerminal(env: Environment, screen: LiveLines): Terminal {
 }
 
 function standardOutput(env: Environment, screen: LiveLines): Output {
+  const write = (bytes: Uint8Array | string) =>
+    new Promise<void>((resolve, reject) => {
+      process.stdout.write(bytes, (error) => (error ? reject(notWritten(error)) : resolve()));
+    });
   return {
     print: (text) => process.stdout.write(`${text}\n`),
     note: (text) => screen.write(`${visible(text)}\n`),
-    write: (bytes) =>
-      new Promise((resolve, reject) => {
-        process.stdout.write(bytes, (error) => (error ? reject(notWritten(error)) : resolve()));
-      }),
+    printPart: write,
+    write,
     style: {
       ...styleFor(isSmartTerminal(process.stdout, env), env),
       columns: process.stdout.isTTY ? columnsOf(process.stdout, env) : undefined,
@@ -145,7 +147,8 @@ function columnsOf({ columns }: { columns?: number }, env: Environment): number 
 
 /** `--quiet`: only what was asked for by another option is printed. */
 function quietOutput(output: Output, isJson: boolean): Output {
-  return { ...output, print: isJson ? output.print : () => {}, note: () => {} };
+  const { print, printPart } = isJson ? output : { print: () => {}, printPart: async () => {} };
+  return { ...output, print, printPart, note: () => {} };
 }
 
 function notWritten(cause: Error): Pg321Error {

@@ -85,7 +85,7 @@ export const command: Command = {
     const choice = { databases, isAll: isSet(args, "all"), storage, sample };
     const { ids, amount, limit } =
       named.length > 0
-        ? { ids: named.map(({ id }) => id), amount: undefined, limit: undefined }
+        ? { ids: [...new Set(named.map(({ id }) => id))], amount: undefined, limit: undefined }
         : await chooseBackups(context, choice);
     const onBegin = () => void (amount !== undefined && output.note(amount));
     const { run, verdicts, found } = await runVerify(context, ids, { storage, isPicked, limit, onBegin });

@@ -4,9 +4,8 @@ import type { Output } from "./output.ts";
 
 /** Prints a text in parts, each as it is made: all of it may be too long for memory. */
 export async function printParts(output: Output, parts: AsyncIterable<string>): Promise<void> {
-  const encoder = new TextEncoder();
   try {
-    for await (const text of parts) await output.write(encoder.encode(text));
+    for await (const text of parts) await output.printPart(text);
   } catch (error) {
     // A reader that closes the pipe early (`| head`) is not an error.
     if (!isEndOfReader(error)) throw error;

@@ -11,6 +11,8 @@ export { type Column, longTable, type Style, table, tableLine, width } from "../
 export interface Output {
   /** Prints text or JSON to stdout; adds a line break. */
   print(text: string): void;
+  /** Prints a part of a long text or JSON to stdout as it is, with backpressure. Rejects like `write`. */
+  printPart(text: string): Promise<void>;
   /** Writes raw bytes to stdout, with backpressure. Rejects with code `storage` if they cannot be written. */
   write(bytes: Uint8Array): Promise<void>;
   /** Prints a message for a person to stderr; adds a line break. */

@@ -4,6 +4,7 @@ import {
   ListObjectVersionsCommand,
   PutObjectRetentionCommand,
 } from "@aws-sdk/client-s3";
+import { timeText } from "../../../src/base/text/zoned-time.ts";
 import { withCatalog } from "../../lab/leftovers.ts";
 import { brieflyKept, retained } from "../../lab/retained.ts";
 import { allowAll, deny, rgw } from "../../lab/servers/s3.ts";
@@ -66,7 +67,7 @@ describe("deleting for real", () => {
     }
     const first = await at.cleanup();
     expect(first).toMatchObject({ exitCode: 0, outcome: "OK", storages: { r2: { held: 1, failed: 0 } } });
-    expect(first.notes[0].note).toContain(RetainUntilDate.toISOString());
+    expect(first.notes[0].note).toContain(timeText(RetainUntilDate));
     expect(await at.states(old)).toBe("disk:DELETED r2:CONFIRMED");
     expect(await at.objects("r2", old)).toHaveLength(2);
     const { decisions } = await at.cleanup("--dry-run");

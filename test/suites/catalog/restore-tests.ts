@@ -103,6 +103,31 @@ export function restoreTests(
     );
   });
 
+  test("those that are removed leave what is shown of the others", async () => {
+    const of = (change: Partial<RestoreTestRecord>) => restoreTest({ server: "long", ...change });
+    // By the dates of their backups the first ones are the newest.
+    const [failed, passed] = [
+      of({ outcome: "FAILED", backup_started_at: "2026-01-01T00:01:00.000Z" }),
+      of({ backup_started_at: "2026-01-01T00:00:30.000Z" }),
+    ];
+    await add(failed, passed);
+    const tests = Array.from({ length: 14 }, (_, index) => of({ restore_ms: index }));
+    await add(...tests);
+    for (const last of [1, 6, 13]) {
+      await use().restoreTests.prune(tests[last]?.finished_at ?? "");
+      const [standing] = await standings("long");
+      const left = tests.slice(Math.max(last, 4)).map(({ finished_at, storage, restore_ms }) => {
+        return { finished_at, storage, recovery_ms: 12 + Number(restore_ms) };
+      });
+      const own = { finished_at: passed.finished_at, storage: "disk", recovery_ms: 3468 };
+      const recoveries = [...left.toReversed(), own].slice(0, 10);
+      expect({ last, standing }).toEqual({
+        last,
+        standing: expect.objectContaining({ latest: failed, passed, recoveries }),
+      });
+    }
+  });
+
   test("two sessions that add tests of one database at the same time leave both", async () => {
     const of = () => restoreTest({ server: "busy" });
     await using other = await another();

@@ -1,8 +1,9 @@
 import {
   dropUntested,
   fillTested,
-  insertTested,
+  RECOVERIES,
   testedTable,
+  wasUnshown,
   whereTested,
 } from "../../sqlite/migration/tested-databases.ts";
 import { triggerFunction } from "./trigger-function.ts";
@@ -11,6 +12,8 @@ const WORDS = {
   object: (pairs: string) => `json_build_object(${pairs})::text`,
   list: "json_agg(one::json)::text",
   least: "least",
+  since: `(recoveries::json -> ${RECOVERIES - 1} ->> 'finished_at')`,
+  position: "strpos",
 };
 
 /** As in SQLite. The row is locked before the tests are read, so that what is read includes those of all others before. */
@@ -22,8 +25,12 @@ export const TESTED_DATABASES = `${testedTable("")}
     `DECLARE test record;
     BEGIN
       IF TG_OP = 'DELETE' THEN test := OLD; ELSE test := NEW; END IF;
-      ${insertTested("test")}
       PERFORM 1 FROM tested_databases ${whereTested("test")} FOR UPDATE;
+      IF NOT FOUND THEN
+        INSERT INTO tested_databases (server, database) VALUES (test.server, test.database)
+          ON CONFLICT (server, database) DO UPDATE SET server = excluded.server;
+      END IF;
+      IF TG_OP = 'DELETE' AND ${wasUnshown("test", WORDS)} THEN RETURN NULL; END IF;
       ${fillTested(whereTested("test"), WORDS)} ${dropUntested(whereTested("test"))}
     END;`,
   )}

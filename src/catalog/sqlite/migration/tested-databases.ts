@@ -1,5 +1,5 @@
 /** Numbers of recovery times that a report shows. */
-const RECOVERIES = 10;
+export const RECOVERIES = 10;
 const FIELDS =
   "id, run_id, prover, backup_id, server, database, backup_started_at, storage, target, outcome, started_at, finished_at, fetch_ms, restore_ms, check_ms, dump_bytes, checks, error";
 const pairs = (fields: string) => fields.replace(/\w+/g, "'$&', $&");
@@ -12,6 +12,10 @@ interface Words {
   list: string;
   /** The function for the lesser of two values. */
   least: string;
+  /** When the oldest of as many recovery times as are shown was measured; null: there are fewer. */
+  since: string;
+  /** The function for the place of a text in another one; 0: it is not there. */
+  position: string;
 }
 
 /**
@@ -29,8 +33,6 @@ export const testedTable = (options: string): string => `
     PRIMARY KEY (server, database)
   ) ${options};`;
 
-export const insertTested = (row: string): string => `
-    INSERT INTO tested_databases (server, database) VALUES (${row}.server, ${row}.database) ON CONFLICT DO NOTHING;`;
 export const whereTested = (row: string): string =>
   `WHERE server = ${row}.server AND database = ${row}.database`;
 
@@ -53,6 +55,13 @@ export const fillTested = (where: string, { object, list, least }: Words): strin
         AND fetch_ms + restore_ms IS NOT NULL ORDER BY finished_at DESC, id DESC LIMIT ${RECOVERIES}) AS last)
       ${where};`;
 };
+/**
+ * Whether nothing of a removed test is shown. Tests are removed by the thousands, most of them old, and to fill a row takes a
+ * millisecond.
+ */
+export const wasUnshown = (row: string, { since, position }: Words): string => `EXISTS (
+      SELECT 1 FROM tested_databases ${whereTested(row)} AND ${since} > ${row}.finished_at
+        AND ${position}(latest, ${row}.id) = 0 AND ${position}(passed, ${row}.id) = 0)`;
 /** After the filling: those whose tests are gone. */
 export const dropUntested = (where: string): string =>
   `DELETE FROM tested_databases ${where} AND newest IS NULL;`;
@@ -61,14 +70,18 @@ const WORDS: Words = {
   object: (pairs) => `json_object(${pairs})`,
   list: "json_group_array(json(one))",
   least: "min",
+  since: `json_extract(recoveries, '$[${RECOVERIES - 1}].finished_at')`,
+  position: "instr",
 };
 const settle = (row: "NEW" | "OLD") =>
-  `${insertTested(row)}${fillTested(whereTested(row), WORDS)} ${dropUntested(whereTested(row))}`;
+  `INSERT INTO tested_databases (server, database) VALUES (${row}.server, ${row}.database) ON CONFLICT DO NOTHING;
+    ${fillTested(whereTested(row), WORDS)} ${dropUntested(whereTested(row))}`;
 
 export const TESTED_DATABASES = `${testedTable("STRICT, WITHOUT ROWID")}
   INSERT INTO tested_databases (server, database) SELECT DISTINCT server, database FROM restore_tests;
   ${fillTested("", WORDS)}
   CREATE TRIGGER restore_tests_insert AFTER INSERT ON restore_tests BEGIN ${settle("NEW")} END;
   CREATE TRIGGER restore_tests_update AFTER UPDATE ON restore_tests BEGIN ${settle("NEW")} END;
-  CREATE TRIGGER restore_tests_delete AFTER DELETE ON restore_tests BEGIN ${settle("OLD")} END;
+  CREATE TRIGGER restore_tests_delete AFTER DELETE ON restore_tests WHEN NOT ${wasUnshown("OLD", WORDS)} BEGIN
+    ${settle("OLD")} END;
 `;

@@ -50,7 +50,7 @@ export async function loadKeys(config: EncryptionConfig, sources: KeySources = {
 export function requireSigningKey(keys: Keys, config: EncryptionConfig): SigningKey {
   if (keys.signingKey) return keys.signingKey;
   throw new Pg321Error("key", `no signing key at ${config.signing_key_file}`, {
-    hint: "make the installation's keys with: pg321 key generate",
+    hint: "make the installation's keys with: pg321 key generate; on a further host that shares the catalog, copy this file from the first host instead (docs/fleet.md)",
   });
 }
 

@@ -8,8 +8,11 @@ import { eventually } from "../lab/machine/running.ts";
 import { isUnreachable, type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
 import { hostRecord } from "../suites/catalog/hosts.ts";
 import { alertRecord, backupRecord, copyRecord, ELSEWHERE, tombstoneOf } from "../suites/catalog/records.ts";
+import { restoreTest } from "../suites/catalog/restore-tests.ts";
 
 /** What a host does while its catalog is unreachable, and when it is back. */
+
+const LATER = "2026-01-03T00:00:00.000Z";
 
 const spools = useSpools();
 
@@ -84,6 +87,38 @@ test("a host starts while its catalog is unreachable, if it has used it before, 
   await catalog.backups({});
   // The next outage begins anew.
   expect(String(catalog.spool?.status().unreachable_since) > String(since)).toBe(true);
+  spools.relay.pass();
+});
+
+test("in an outage no database is without its restore test, however many others were tested since", async () => {
+  const place = await spools.newPlace();
+  const of = (database: string, outcome: "PASSED" | "FAILED" = "PASSED") =>
+    restoreTest({ server: "main", database, outcome, ...(database === "often" && { finished_at: LATER }) });
+  const tests = [of("rare"), of("rare", "FAILED"), ...Array.from({ length: 201 }, () => of("often"))];
+  {
+    await using direct = await spools.openDirectly(place);
+    await direct.overview.seeDatabases("main", ["rare", "often"], "2026-01-01T00:00:00.000Z");
+    for (const test of tests) await direct.restoreTests.add(test);
+  }
+  await using catalog = await spools.open(place);
+  spools.relay.cut();
+  const rare = (await catalog.restoreTests.standings()).find(({ database }) => database === "rare");
+  expect(isUnreachable(catalog)).toBe(true);
+  expect(rare).toMatchObject({ latest: tests[1], passed: tests[0] });
+  spools.relay.pass();
+});
+
+test("a host that looked into the catalog before another one began it works in an outage", async () => {
+  const place = await spools.newPlace();
+  await (await spools.open(place))[Symbol.asyncDispose]();
+  {
+    await using other = await spools.openDirectly(place);
+    await other.belongTo("one");
+  }
+  await (await spools.open(place))[Symbol.asyncDispose]();
+  spools.relay.cut();
+  await using catalog = await spools.open(place);
+  expect(await catalog.installation()).toBe("one");
   spools.relay.pass();
 });
 

@@ -166,7 +166,12 @@ export class Connection {
     const since = this.#since;
     this.#since = undefined;
     if (since !== undefined) log?.info("the catalog is reachable again", { since, delivered });
-    if (isOther || this.#isOld()) await this.#learn();
+    if (isOther || this.#isOld() || (await this.#knowsNothing())) await this.#learn();
+  }
+
+  /** It was learned before the catalog was anybody's: with that no command could begin in an outage. */
+  async #knowsNothing(): Promise<boolean> {
+    return (await this.#tools.file.catalog.installation()) === undefined;
   }
 
   /** A database without the catalog that this host knows may be about to be restored, and a new schema would be in the way. */

@@ -45,7 +45,10 @@ export const READ: readonly (readonly [table: string, sql: string])[] = [
   ["hosts", "SELECT * FROM hosts"],
   [
     "restore_tests",
-    `SELECT * FROM restore_tests WHERE server ${OWN} ORDER BY finished_at DESC LIMIT ${ROWS_KEPT}`,
+    `SELECT * FROM restore_tests WHERE id IN (
+        SELECT id FROM (SELECT id FROM restore_tests WHERE server ${OWN} ORDER BY finished_at DESC LIMIT ${ROWS_KEPT}) AS newest
+        UNION SELECT latest::json ->> 'id' FROM tested_databases WHERE server ${OWN}
+        UNION SELECT passed::json ->> 'id' FROM tested_databases WHERE server ${OWN})`,
   ],
   ["lock_probes", `SELECT * FROM lock_probes ORDER BY probed_at DESC LIMIT ${ROWS_KEPT}`],
   ["rule_marks", `SELECT * FROM rule_marks WHERE server ${OWN}`],

@@ -213,6 +213,9 @@ function urlLines(url: Secret): string {
 function nextStep({ daemons }: CopyReport, to: CatalogConfig): string {
   if (daemons.length > 0)
     return `warning: daemons still use the source (${daemons.join(", ")}): their later records are not in the copy. To move the catalog, stop them, remove this copy and make it again`;
-  const lines = to.type === "sqlite" ? `path = ${JSON.stringify(to.path)}, and no url` : urlLines(to.url);
-  return `next: in the config of every host, set ${lines}, under [catalog]; then restart the service: systemctl restart pg321`;
+  const [where, lines] =
+    to.type === "sqlite"
+      ? ["the config of the one host that has this file", `path = ${JSON.stringify(to.path)}, and no url`]
+      : ["the config of every host", urlLines(to.url)];
+  return `next: in ${where}, set ${lines}, under [catalog]; then restart the service: systemctl restart pg321`;
 }

@@ -4,7 +4,7 @@ import type { RestoreTestRecord } from "../../../src/catalog/records.ts";
 
 let count = 0;
 
-function restoreTest(change: Partial<RestoreTestRecord>): RestoreTestRecord {
+export function restoreTest(change: Partial<RestoreTestRecord>): RestoreTestRecord {
   const minute = String(count++).padStart(2, "0");
   return {
     id: crypto.randomUUID(),

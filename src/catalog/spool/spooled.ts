@@ -233,7 +233,7 @@ export class Spooled {
 
   #refusal(): Pg321Error {
     return new CatalogUnreachableError("storage", this.#connection.reason ?? "the catalog is unreachable", {
-      hint: "this waits until the catalog is reachable again; backups go on meanwhile",
+      hint: "this needs the catalog: the daemon does it once that is reachable, a command must be run again; backups go on meanwhile",
       retryable: true,
     });
   }

@@ -108,12 +108,12 @@ const HostRow = ({ host, next, page }: { host: FleetHost; next: NextRun; page: P
   );
 };
 
-const LastRuns = ({ host: { last_runs } }: { host: FleetHost }) =>
-  last_runs.length === 0 ? (
-    <span class="muted">none</span>
+const LastRuns = ({ host }: { host: FleetHost }) =>
+  host.last_runs.length === 0 ? (
+    <span class="muted">{none(host)}</span>
   ) : (
     <ul class="inline">
-      {last_runs.map((run) => (
+      {host.last_runs.map((run) => (
         <li>
           <State tone={OUTCOME_TONES[run.outcome]}>
             {run.job} {outcomeWord(run)}

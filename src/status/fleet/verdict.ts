@@ -54,7 +54,8 @@ function sentenceOf({ hosts, databases }: FleetReport, problems: readonly Proble
 function catalogProblems({ catalog: { unreachable_since: since, known_at } }: FleetReport): Problem[] {
   if (since === null) return [];
   const text = `the catalog is unreachable since ${timeText(since)}: other hosts are shown as of ${timeText(known_at ?? since)}`;
-  return [{ level: "bad", text }];
+  // As for one host: backups go on meanwhile.
+  return [{ level: "warning", text }];
 }
 
 const isSilent = ({ state }: FleetHost) => state === "silent";

@@ -72,8 +72,12 @@ async function prove(directory: string): Promise<void> {
   await settleMarks(context);
 }
 
-function configOf(directory: string, { servers = 0, days, more = "", url }: Shape): string {
-  const names = Array.from({ length: servers }, (_, i) => `server-${i}`);
+/** `names`: the servers of the config; by default all of the catalog. */
+export function configOf(
+  directory: string,
+  { servers = 0, days, more = "", url }: Shape,
+  names: readonly string[] = Array.from({ length: servers }, (_, i) => `server-${i}`),
+): string {
   const tables = names.map((name) => `[[server]]\nname = "${name}"\nhost = "${name}.example"\n`);
   const storages = STORAGES.map(
     (name) =>

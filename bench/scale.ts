@@ -1,9 +1,9 @@
 /**
- * `npm run bench:scale [-- --backups N --only JOB --catalog sqlite|postgres --runs N --plans FILE]`: measures what a catalog of N backups
- * with three copies each, of 2,000 databases of 200 servers, with marks and restore tests, costs: the answers of the endpoint, `list` of one database, the
- * plans of the jobs, the records of a run, and 50 daemons that write at once. Each is measured in a process that does nothing
- * else, several times: the best and the median time, memory in addition to a catalog without records, and how long the event
- * loop is blocked. The figures are in docs/scale.md.
+ * `npm run bench:scale [-- --backups N --only JOB --catalog sqlite|postgres --runs N --plans FILE --fleet]`: measures what a
+ * catalog of N backups with three copies each, of 2,000 databases of 200 servers, with marks and restore tests, costs: the
+ * answers of the endpoint, `list` of one database, the plans of the jobs, the records of a run, and 50 daemons that write at
+ * once. Each is measured in a process that does nothing else, several times: the best and the median time, memory in addition
+ * to a catalog without records, and how long the event loop is blocked. The figures are in docs/scale.md.
  */
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { cpus, loadavg, tmpdir } from "node:os";
@@ -25,6 +25,7 @@ import { connectTo, disposable, type LabPostgres, startPostgres } from "../test/
 import { backupRecord, copyRecord, runRecord } from "../test/suites/catalog/records.ts";
 import { plansOf } from "../test/suites/catalog-plans.ts";
 import { contextIn, makeCatalog, STORAGES } from "./large-catalog.ts";
+import { makeFleet } from "./large-fleet.ts";
 import { highWaterMib, measure } from "./measure.ts";
 
 const { values } = parseArgs({
@@ -37,6 +38,8 @@ const { values } = parseArgs({
     only: { type: "string", multiple: true },
     /** The file for the plan of each statement. */
     plans: { type: "string" },
+    /** Each of the servers is another host's (only in PostgreSQL). */
+    fleet: { type: "boolean", default: false },
     /** Measure in this directory, in a process that has done nothing else. */
     in: { type: "string" },
     job: { type: "string", default: "" },
@@ -69,6 +72,9 @@ const JOBS: Readonly<Record<string, Job>> = {
   "/status as text": answer("/status?format=text"),
   "/metrics": answer("/metrics"),
   page: answer("/"),
+  "/status of the fleet as JSON": answer("/status?fleet=1&format=json"),
+  "/metrics of the fleet": answer("/metrics?fleet=1"),
+  "page of the fleet": answer("/?fleet=1"),
   "page of a database": answer(`/?database=${PLACE.server}/${PLACE.database}`),
   "records of a run of one backup": often(record),
   [`${DAEMONS} daemons write at once`]: {
@@ -242,7 +248,9 @@ async function measureAll(backups: number, names: readonly string[], baseMib: Ma
     const more = `[http]\nlisten = "127.0.0.1:0"\n`;
     const url = postgres && urlOf(postgres.address);
     const shape = { backups, databases: DATABASES, servers: SERVERS, days: 500, secondsApart, more };
-    await makeCatalog(directory, { ...shape, ...(url !== undefined && { url }) });
+    const made = { ...shape, ...(url !== undefined && { url }) };
+    await makeCatalog(directory, made);
+    if (values.fleet) await makeFleet(directory, made, PLACE.server);
     const heading = `${backups} backups of ${DATABASES} databases, ${await sizeMib(directory, postgres)} MiB of catalog`;
     console.log(`${heading}:`);
     if (backups > 0) await writePlans(directory, `${heading} (${values.catalog})`);

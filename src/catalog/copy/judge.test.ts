@@ -124,7 +124,7 @@ test("a file that a daemon or a run uses is refused; a catalog in PostgreSQL is 
 test("two copies into one target at once: the second is refused", async () => {
   // Only of a file the source itself is held.
   const source = await inPostgres(1);
-  await copy(await filled("source.db", 300), source);
+  await copy(await filled("source.db", 2_000), source);
   const to = await inPostgres();
   let second: Promise<unknown> | undefined;
   const onProgress = () => {

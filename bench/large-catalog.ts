@@ -9,6 +9,7 @@ import { loadConfig } from "../src/config/load.ts";
 import { openContext } from "../src/jobs/context.ts";
 import { silentProgress } from "../src/jobs/progress.ts";
 import { settleMarks } from "../src/status/rule-changes.ts";
+import { hostRecord } from "../test/suites/catalog/hosts.ts";
 import { backupRecord, copyRecord } from "../test/suites/catalog/records.ts";
 import type { Shape } from "./catalog-shape.ts";
 import { fillPostgres } from "./large-postgres.ts";
@@ -72,8 +73,25 @@ async function prove(directory: string): Promise<void> {
   await settleMarks(context);
 }
 
+/** Gives each server of a catalog to a host of its own, and this host's config the server `own` alone. */
+export async function makeFleet(directory: string, shape: Shape, own: string): Promise<void> {
+  await writeFile(join(directory, "config.toml"), configOf(directory, shape, [own]), { mode: 0o600 });
+  await using context = await contextIn(directory);
+  const { catalog, clock, host, config } = context;
+  // Later ones than the bench takes, so that no host falls silent in it.
+  const heartbeat_at = new Date((await catalog.leaseTime(clock)).getTime() + 3_600_000).toISOString();
+  const storages = config.storage.map(({ name, type }) => ({ name, type }));
+  const whole = catalog.whole ?? catalog;
+  for (let server = 0; server < (shape.servers ?? 0); server++) {
+    const name = `server-${server}`;
+    const servers = [{ name, at: `${name}.example:5432` }];
+    const record = { host: name === own ? host : `host-${server}`, heartbeat_at, storages, servers };
+    await whole.hosts.put(hostRecord({ ...record, problems: [] }));
+  }
+}
+
 /** `names`: the servers of the config; by default all of the catalog. */
-export function configOf(
+function configOf(
   directory: string,
   { servers = 0, days, more = "", url }: Shape,
   names: readonly string[] = Array.from({ length: servers }, (_, i) => `server-${i}`),

@@ -24,8 +24,7 @@ import { listBackups } from "../src/status/list-backups.ts";
 import { connectTo, disposable, type LabPostgres, startPostgres } from "../test/lab/servers/postgres.ts";
 import { backupRecord, copyRecord, runRecord } from "../test/suites/catalog/records.ts";
 import { plansOf } from "../test/suites/catalog-plans.ts";
-import { contextIn, makeCatalog, STORAGES } from "./large-catalog.ts";
-import { makeFleet } from "./large-fleet.ts";
+import { contextIn, makeCatalog, makeFleet, STORAGES } from "./large-catalog.ts";
 import { highWaterMib, measure } from "./measure.ts";
 
 const { values } = parseArgs({

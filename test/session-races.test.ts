@@ -8,6 +8,7 @@ import { eventually } from "./lab/machine/running.ts";
 import { connectTo, disposable } from "./lab/servers/postgres.ts";
 import { usePostgres } from "./lab/servers/use-postgres.ts";
 import { backupRecord, copyRecord } from "./suites/catalog/records.ts";
+import { restoreTest } from "./suites/catalog/restore-tests.ts";
 
 const postgres = usePostgres();
 const NOW = new Date("2026-02-01T00:00:00.000Z");
@@ -72,10 +73,9 @@ test("a copy of a backup that another session makes the newest good one at that 
 
 test("a restore test of a database whose last result another session removes at that moment", () =>
   twoSessions(async ({ catalog, during }) => {
-    const [old, added] = ["2025-01-01", "2026-01-01"].map((day) => restoreTestAt(day)) as [
-      RestoreTestRecord,
-      RestoreTestRecord,
-    ];
+    const [old, added] = ["2025-01-01", "2026-01-01"].map((day) =>
+      restoreTest({ server: "main", finished_at: `${day}T02:00:00.000Z` }),
+    ) as [RestoreTestRecord, RestoreTestRecord];
     await catalog.restoreTests.add({ ...old, outcome: "ERROR" });
     // As between two statements of the trigger.
     const locked = ["select 1 from pg321.tested_databases for update"];
@@ -83,26 +83,3 @@ test("a restore test of a database whose last result another session removes at 
     await during(locked, add, `delete from pg321.restore_tests where id = '${old.id}'`);
     expect(await catalog.restoreTests.standings()).toMatchObject([{ latest: added, passed: added }]);
   }));
-
-function restoreTestAt(day: string): RestoreTestRecord {
-  return {
-    id: crypto.randomUUID(),
-    run_id: null,
-    prover: null,
-    backup_id: crypto.randomUUID(),
-    server: "main",
-    database: "app",
-    backup_started_at: `${day}T00:00:00.000Z`,
-    storage: "disk",
-    target: "throwaway",
-    outcome: "PASSED",
-    started_at: `${day}T01:00:00.000Z`,
-    finished_at: `${day}T02:00:00.000Z`,
-    fetch_ms: 1,
-    restore_ms: 2,
-    check_ms: 3,
-    dump_bytes: 4,
-    checks: [],
-    error: null,
-  };
-}

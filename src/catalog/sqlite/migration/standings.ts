@@ -1,5 +1,3 @@
-import { findLatest, IS_OTHER_TIME, moveRetained, TIME_CHANGED } from "./changed-times.ts";
-
 const BACKUP_FIELDS =
   "id, kind, host, status, started_at, finished_at, dump_bytes, object_bytes, error".split(", ");
 const COPY_FIELDS = "storage, state, confirmed_at, locked_until, lock_mode, lock_error, lock_place".split(
@@ -48,8 +46,4 @@ export const STANDINGS = `${STANDING_COLUMNS}
   CREATE TRIGGER copies_fields_update AFTER ${COPY_FIELDS_CHANGED} ON copies BEGIN
     ${READ_AGAIN} WHERE ${isOfGood("NEW")}; END;
   CREATE TRIGGER copies_fields_delete AFTER DELETE ON copies BEGIN ${READ_AGAIN} WHERE ${isOfGood("OLD")}; END;
-  DROP TRIGGER backups_time;
-  CREATE TRIGGER backups_time ${TIME_CHANGED} WHEN ${IS_OTHER_TIME} BEGIN
-    ${moveRetained}
-    ${findLatest((facts) => `json_extract(${facts}, '$.left_out')`)} END;
 `;

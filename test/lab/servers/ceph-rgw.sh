@@ -7,9 +7,11 @@
 set -euo pipefail
 cmd=$1 D=$(realpath -m "$2") PORT=${3:-} C=$D/ceph.conf
 export CEPH_ARGS="-c $C"
+# A zombie whose threads still live keeps its port.
+gone() { ! grep -qs '^State:.[^Z]' /proc/"$1"/task/*/status; }
 kill1() { local p; for n; do [ -s "$D/$n.pid" ] || continue; p=$(<"$D/$n.pid")
   if tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline" | grep -qF -- "$C"; then kill -9 "$p" || :
-    while grep -qs '^State:.[^Z]' "/proc/$p/status"; do sleep .02; done; fi; rm -f "$D/$n.pid"; done; }
+    until gone "$p"; do sleep .02; done; fi; rm -f "$D/$n.pid"; done; }
 die() { echo "$*" >&2; tail -n 9 "$D"/*.log >&2; kill1 rgw osd mon; exit 1; }
 busy() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 bg() { local n=$1; shift; setsid "$@" -c "$C" -f >>"$D/$n.log" 2>&1 </dev/null & echo $! >"$D/$n.pid"; disown; }

@@ -132,7 +132,7 @@ async function endpoint(context: JobContext, path: string): Promise<() => Promis
   };
 }
 
-/** What a run that backs up one database writes: the run, two changes of the backup, two of each copy. */
+/** What a run that backs up one database writes: the run, two changes of the backup, the intents of its copies, and each copy. */
 async function record({ catalog }: Pick<JobContext, "catalog">, database = PLACE.database): Promise<void> {
   const started_at = new Date().toISOString();
   const run = runRecord({ started_at });
@@ -142,7 +142,7 @@ async function record({ catalog }: Pick<JobContext, "catalog">, database = PLACE
   });
   await catalog.insertRun(run);
   await catalog.insertBackup(backup);
-  for (const storage of STORAGES) await catalog.putCopy(copyRecord(backup, { storage }));
+  await catalog.putCopies(STORAGES.map((storage) => copyRecord(backup, { storage })));
   for (const storage of STORAGES) await catalog.updateCopy(backup.id, storage, { state: "CONFIRMED" });
   await catalog.updateBackup(backup.id, { status: "VERIFIED", dump_bytes: 1_000_000 });
   await catalog.updateRun(run.id, { outcome: "OK", finished_at: new Date().toISOString() });

@@ -181,6 +181,8 @@ export interface Catalog extends AsyncDisposable {
 
   /** Inserts, or replaces the record of the same backup and storage. */
   putCopy(record: CopyRecord, fence?: Fence): Promise<void>;
+  /** Like `putCopy`, for a copy of each storage at once: all are stored, or none. */
+  putCopies(records: readonly CopyRecord[], fence?: Fence): Promise<void>;
   updateCopy(
     backupId: string,
     storage: string,

@@ -127,6 +127,25 @@ test("a backup that another host has settled meanwhile is looked at again, not b
   expect(await catalog.copiesInState("INTENDED")).toHaveLength(1);
 });
 
+test("of copies that were put at once, those that another host has removed meanwhile stay removed", async () => {
+  const place = await spools.newPlace();
+  await using catalog = await spools.open(place);
+  await using other = await spools.openDirectly(place);
+  const backup = backupRecord();
+  const copies = ["local", "vault"].map((storage) => copyRecord(backup, { storage }));
+  await catalog.insertBackup(backup);
+  await catalog.putCopies(copies);
+  spools.relay.cut();
+  await catalog.putCopies(copies.map((copy) => ({ ...copy, state: "INTENDED", upload_id: "second" })));
+  await other.updateCopy(backup.id, "local", { state: "DELETED" });
+  spools.relay.pass();
+  await spools.untilBack(catalog);
+  expect(await other.copies(backup.id)).toMatchObject([
+    { storage: "local", state: "DELETED" },
+    { storage: "vault", state: "INTENDED", upload_id: "second" },
+  ]);
+});
+
 test("a backup that another host has adopted meanwhile gets the record of the host that made it, and keeps a hold", async () => {
   const place = await spools.newPlace();
   await using catalog = await spools.open(place);

@@ -13,6 +13,7 @@ export function fencedCatalog(catalog: Catalog, own: Fence): Catalog {
     updateBackup: (id, change, fence = own) => catalog.updateBackup(id, change, fence),
     removeBackup: (tombstone, fence = own) => catalog.removeBackup(tombstone, fence),
     putCopy: (record, fence = own) => catalog.putCopy(record, fence),
+    putCopies: (records, fence = own) => catalog.putCopies(records, fence),
     updateCopy: (id, storage, change, fence = own) => catalog.updateCopy(id, storage, change, fence),
     restoreTests,
   };

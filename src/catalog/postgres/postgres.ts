@@ -36,6 +36,7 @@ import {
   ofHost,
   thoseOf,
   upsert,
+  upsertAll,
   whereAll,
 } from "../sqlite/statements.ts";
 import { ALERTS, BACKUPS, COPIES, DELIVERIES, LEASES, type Row, RUNS, TOMBSTONES } from "../sqlite/tables.ts";
@@ -209,17 +210,17 @@ export class PostgresCatalog extends PostgresParts implements Catalog {
   }
 
   putCopy(record: CopyRecord, fence?: Fence): Promise<void> {
-    const put = upsert(COPIES, ["backup_id", "storage"], record);
-    return fencedDo(this.#do, fence)("store a copy", async ({ run }) => void (await run(...put)));
+    return this.putCopies([record], fence);
   }
 
-  updateCopy(
-    backupId: string,
-    storage: string,
-    change: Partial<Omit<CopyRecord, "backup_id" | "storage">>,
-    fence?: Fence,
-  ): Promise<void> {
-    return update(this.#updating(fence), COPIES, { backup_id: backupId, storage }, change);
+  async putCopies(records: readonly CopyRecord[], fence?: Fence): Promise<void> {
+    if (records.length === 0) return;
+    const put = upsertAll(COPIES, ["backup_id", "storage"], records);
+    await fencedDo(this.#do, fence)("store copies", ({ run }) => run(...put));
+  }
+
+  updateCopy(...[backup_id, storage, change, fence]: Parameters<Catalog["updateCopy"]>): Promise<void> {
+    return update(this.#updating(fence), COPIES, { backup_id, storage }, change);
   }
 
   copies(backupId: string): Promise<CopyRecord[]> {

@@ -47,6 +47,7 @@ export const KINDS: Kinds = {
     pruneHistory: "whole",
     newestGood: "read",
     putCopy: "write",
+    putCopies: "write",
     updateCopy: "own",
     copies: "read",
     copiesOf: "read",

@@ -121,6 +121,9 @@ async function apply(transaction: Transaction, label: string, known: Catalog, ca
         return updateCopy(transaction, String(first), String(second), third as Partial<CopyRecord>, label);
       case "putCopy":
         return putCopy(transaction, first as CopyRecord, label);
+      case "putCopies":
+        for (const record of first as CopyRecord[]) await putCopy(transaction, record, label);
+        return;
       case "updateBackup":
         return updateBackup(transaction, String(first), second as Partial<BackupRecord>, label);
       case "changeAlert":

@@ -7,6 +7,7 @@ const FENCE_AT: Readonly<Record<string, number>> = {
   updateBackup: 2,
   removeBackup: 1,
   putCopy: 1,
+  putCopies: 1,
   updateCopy: 3,
   add: 1,
 };

@@ -168,7 +168,8 @@ export class Spooled {
     try {
       return await invoke(this.#tools.file.catalog, call);
     } catch (error) {
-      if (call.method.startsWith("update") || call.method === "putCopy") return undefined;
+      if (call.method.startsWith("update") || ["putCopy", "putCopies"].includes(call.method))
+        return undefined;
       throw error;
     }
   }

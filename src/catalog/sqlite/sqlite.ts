@@ -39,7 +39,7 @@ import {
   insertion,
   ofHost,
   thoseOf,
-  upsert,
+  upsertAll,
   whereAll,
 } from "./statements.ts";
 import {
@@ -195,17 +195,17 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   }
 
   putCopy(record: CopyRecord, fence?: Fence): Promise<void> {
-    const put = () => void this.#run(...upsert(COPIES, ["backup_id", "storage"], record));
-    return this.#do("store a copy", () => fenced(this.#database, fence, put));
+    return this.putCopies([record], fence);
   }
 
-  updateCopy(
-    backupId: string,
-    storage: string,
-    change: Partial<Omit<CopyRecord, "backup_id" | "storage">>,
-    fence?: Fence,
-  ): Promise<void> {
-    return this.#update(COPIES, { backup_id: backupId, storage }, change, fence);
+  async putCopies(records: readonly CopyRecord[], fence?: Fence): Promise<void> {
+    if (records.length === 0) return;
+    const put = () => void this.#run(...upsertAll(COPIES, ["backup_id", "storage"], records));
+    await this.#do("store copies", () => fenced(this.#database, fence, put));
+  }
+
+  updateCopy(...[backup_id, storage, change, fence]: Parameters<Catalog["updateCopy"]>): Promise<void> {
+    return this.#update(COPIES, { backup_id, storage }, change, fence);
   }
 
   copies(backupId: string): Promise<CopyRecord[]> {

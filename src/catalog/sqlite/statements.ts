@@ -25,8 +25,26 @@ export function upsert<R extends object>(
   record: R,
 ): [sql: string, Row] {
   const [sql, row] = insertion("INSERT", table, record);
-  const set = Object.keys(row).map((column) => `${column} = excluded.${column}`);
-  return [`${sql} ON CONFLICT (${key}) DO UPDATE SET ${set.join(", ")}`, row];
+  return [`${sql} ${replacing(key, Object.keys(row))}`, row];
+}
+
+/** Like `upsert`, for at least one record, at most some dozens. */
+export function upsertAll<R extends object>(
+  table: Table<R>,
+  key: readonly (keyof R & string)[],
+  records: readonly R[],
+): [sql: string, Row] {
+  const rows = records.map((record) => toRow(table, record));
+  const columns = Object.keys(rows[0] ?? {});
+  const tuples = rows.map((_, index) => `(${columns.map((column) => `$${column}_${index}`)})`);
+  const named = rows.flatMap((row, index) => columns.map((column) => [`${column}_${index}`, row[column]]));
+  const sql = `INSERT INTO ${table.name} (${columns}) VALUES ${tuples} ${replacing(key, columns)}`;
+  return [sql, Object.fromEntries(named)];
+}
+
+function replacing(key: readonly string[], columns: readonly string[]): string {
+  const set = columns.map((column) => `${column} = excluded.${column}`);
+  return `ON CONFLICT (${key}) DO UPDATE SET ${set.join(", ")}`;
 }
 
 /** A condition for each value that is not undefined. */

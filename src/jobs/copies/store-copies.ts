@@ -20,9 +20,8 @@ export interface StoreOptions {
 
 /** Records the intents: after this, the next run can clean up whatever a crash leaves. */
 export async function intendCopies(context: JobContext, backup: BackupRecord): Promise<void> {
-  for (const storage of backupStorages(context, backup)) {
-    await context.catalog.putCopy(intendedCopy(backup, storage));
-  }
+  const copies = backupStorages(context, backup).map((storage) => intendedCopy(backup, storage));
+  await context.catalog.putCopies(copies);
 }
 
 /**

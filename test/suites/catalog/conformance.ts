@@ -206,20 +206,33 @@ function copies(use: Use): void {
     await use().insertBackup(backup);
     const r2 = copyRecord(backup, { storage: "r2", upload_id: "u1" });
     const local = copyRecord(backup, { storage: "local", state: "FAILED", error: "disk full" });
-    await use().putCopy(r2);
-    await use().putCopy(local);
+    await use().putCopies([r2, local]);
     expect(await use().copies(backup.id)).toEqual([local, r2]);
-    const again = copyRecord(backup, { storage: "r2", state: "CONFIRMED", object_bytes: 7 });
+    const again = { ...r2, state: "CONFIRMED" as const, object_bytes: 7 };
     await use().putCopy(again);
     expect(await use().copies(backup.id)).toEqual([local, again]);
+  });
+
+  test("several are put at once: all or none", async () => {
+    const backup = backupRecord();
+    await use().insertBackup(backup);
+    const a = copyRecord(backup, { storage: "a" });
+    const [b, c] = [
+      { ...a, storage: "b" },
+      { ...a, storage: "c" },
+    ];
+    const again = { ...a, object_bytes: 7 };
+    for (const records of [[], [b, a], [again, c]]) await use().putCopies(records);
+    expect(await use().copies(backup.id)).toEqual([again, b, c]);
+    await rejectsAsStorage(use().putCopies([{ ...a, storage: "d" }, copyRecord(backupRecord())]));
+    expect(await use().copies(backup.id)).toEqual([again, b, c]);
   });
 
   test("an update changes the given fields of one copy", async () => {
     const backup = backupRecord();
     await use().insertBackup(backup);
     const [a, b] = [copyRecord(backup, { storage: "a" }), copyRecord(backup, { storage: "b" })];
-    await use().putCopy(a);
-    await use().putCopy(b);
+    await use().putCopies([a, b]);
     await use().updateCopy(backup.id, "a", { state: "CONFIRMED", object_bytes: 9 });
     expect(await use().copies(backup.id)).toEqual([{ ...a, state: "CONFIRMED", object_bytes: 9 }, b]);
   });
@@ -237,8 +250,7 @@ function copies(use: Use): void {
     await use().insertBackup(backup);
     const damaged = copyRecord(backup, { storage: "x", state: "DAMAGED" });
     const deleting = copyRecord(backup, { storage: "y", state: "DELETING" });
-    await use().putCopy(damaged);
-    await use().putCopy(deleting);
+    await use().putCopies([damaged, deleting]);
     expect(await use().copiesInState("DAMAGED")).toEqual([damaged]);
     expect(await use().copiesInState("DELETING")).toEqual([deleting]);
     expect(await use().copiesInState("DELETING", damaged)).toEqual([deleting]);

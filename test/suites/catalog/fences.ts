@@ -72,6 +72,7 @@ export function fences(use: () => Catalog): void {
       () => fenced.updateBackup(id, { status: "FAILED" }),
       () => fenced.removeBackup(tombstone),
       () => fenced.putCopy({ ...copy, storage: "elsewhere" }),
+      () => fenced.putCopies([{ ...copy, storage: "elsewhere" }]),
       () => fenced.updateCopy(id, copy.storage, { state: "DELETING" }),
       () => fenced.restoreTests.add(tested),
     ];

@@ -27,6 +27,7 @@ import { reloadedPlans, startingPlans } from "./schedule/plans.ts";
 import { runScheduled } from "./schedule/scheduled-job.ts";
 import type { Plan } from "./schedule/scheduler.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
+import { alertSigningKey } from "./signing-key.ts";
 import { statusLine } from "./status-line.ts";
 import { StorageChecks } from "./storage-checks.ts";
 import type { Notify } from "./systemd.ts";
@@ -136,7 +137,7 @@ export class Daemon implements LiveDaemon {
       this.#every(SIGHTING_PAUSE_MS, this.#stopping.signal, () => this.#look()),
       this.#feedWatchdog(),
     ];
-    void this.#warnOfClosedPaths();
+    void this.#warnOfConfig();
     // The daemon has started with this config, so it is good.
     void alertReload(this.context(), []);
     await aborted(end);
@@ -206,7 +207,7 @@ export class Daemon implements LiveDaemon {
     try {
       await this.#takeConfig(await this.#options.loadConfig());
       log.info("a new config is in force", { checksum: this.context().config.checksum });
-      await this.#warnOfClosedPaths();
+      await this.#warnOfConfig();
     } catch (error) {
       errors = mistakesIn(error);
       for (const mistake of errors) log.error("the new config was refused", { error: mistake });
@@ -326,9 +327,10 @@ export class Daemon implements LiveDaemon {
     this.#options.notify({ STATUS: status });
   }
 
-  async #warnOfClosedPaths(): Promise<void> {
+  async #warnOfConfig(): Promise<void> {
     const { isService, log } = this.#options;
     if (isService) await warnOfClosedPaths(this.context().config, log);
+    await alertSigningKey(this.context());
   }
 
   /** Does the work at once, and again after each pause, until the signal aborts. */

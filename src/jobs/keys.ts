@@ -49,8 +49,12 @@ export async function loadKeys(config: EncryptionConfig, sources: KeySources = {
 /** The signing key, which a backup needs and a restore does not. Throws code `key`. */
 export function requireSigningKey(keys: Keys, config: EncryptionConfig): SigningKey {
   if (keys.signingKey) return keys.signingKey;
-  throw new Pg321Error("key", `no signing key at ${config.signing_key_file}`, {
-    hint: "make the installation's keys with: pg321 key generate; on a further host that shares the catalog, copy this file from the first host instead (docs/fleet.md)",
+  throw noSigningKey(config);
+}
+
+export function noSigningKey({ signing_key_file }: EncryptionConfig): Pg321Error {
+  return new Pg321Error("key", `no signing key at ${signing_key_file}`, {
+    hint: "make the installation's keys with: pg321 key generate; on a further host that shares the catalog, copy this file from the first host instead (docs/fleet.md). A running daemon reads it after: systemctl reload pg321",
   });
 }
 

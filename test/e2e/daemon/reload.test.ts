@@ -1,4 +1,5 @@
 import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { DaemonLab, YEARLY } from "../../lab/daemon-lab.ts";
 import { fillBulk } from "../../lab/data/bulk-database.ts";
@@ -76,6 +77,21 @@ test("a config with another catalog, or with an address that cannot be bound, is
   daemon.kill("SIGHUP");
   await daemon.until("it is refused", () => daemon.stderr().split("the new config was refused").length === 3);
   expect((await lab.status()).daemon?.last_reload).toMatchObject({ is_ok: false });
+});
+
+test("a daemon without a signing key says so at its start, long before a backup is due, until a reload finds the key", async () => {
+  await using lab = await DaemonLab.make({ postgres: postgres.address, databases: [small], schedule: NEVER });
+  const key = join(lab.installation.directory, "signing.key");
+  await rename(key, `${key}.away`);
+  const daemon = await lab.start();
+  await daemon.says("every scheduled backup will fail");
+  expect(daemon.stderr()).toContain(`no signing key at ${key}`);
+  expect(daemon.stderr()).toContain("pg321 key generate");
+  const keys = async () => (await lab.status()).alerts.map((alert) => `${alert.level} ${alert.key}`);
+  await daemon.until("the alert is open", async () => (await keys()).includes("CRITICAL signing key"));
+  await rename(`${key}.away`, key);
+  daemon.kill("SIGHUP");
+  await daemon.until("the alert is resolved", async () => (await keys()).length === 0);
 });
 
 test("a running run keeps the config with which it started; the next run has the new one", async () => {

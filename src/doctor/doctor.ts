@@ -20,7 +20,7 @@ import { lookAtCopies } from "./copies.ts";
 import { lookAtOwnDirectory } from "./directories.ts";
 import type { Finding, Seen } from "./finding.ts";
 import { AREAS, failed, look, ok, warning } from "./finding.ts";
-import { lookAtFleet } from "./fleet.ts";
+import { lookAtFleet, lookAtRefused } from "./fleet.ts";
 import { lookAtExport, lookAtHostFiles } from "./host-files.ts";
 import { probeLocks } from "./immutability.ts";
 import { lookAtIdentity, lookAtSigningKey } from "./keys.ts";
@@ -244,7 +244,11 @@ async function lookAtCatalog({ config, clock }: DoctorOptions): Promise<Seen[]> 
     ];
   const next = `the next command ${catalog.type === "sqlite" ? "makes a copy of it and " : ""}upgrades it`;
   const older = version < knownVersion ? `; ${next} to version ${knownVersion}` : "";
-  return [ok(`intact, version ${version}${older}`), ...(await lookAtFleet(config, facts))];
+  return [
+    ok(`intact, version ${version}${older}`),
+    ...(await lookAtFleet(config, facts)),
+    ...(await lookAtRefused(config, clock)),
+  ];
 }
 
 async function isWritableFile(path: string): Promise<boolean> {

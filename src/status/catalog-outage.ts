@@ -13,7 +13,7 @@ export function outageText(spool: SpoolStatus | null | undefined): string | unde
 function refusedText(spool: SpoolStatus | null | undefined): string | undefined {
   if (!spool?.refused) return undefined;
   const records = plural(spool.refused, "record");
-  return `the catalog refused ${records} of this host (${spool.refused_error}): see docs/fleet.md, and record its backups with pg321 cleanup --adopt`;
+  return `the catalog refused ${records} of this host (${spool.refused_error}): pg321 catalog refused lists them, docs/fleet.md says what to do`;
 }
 
 export function catalogProblems({ catalog }: StatusReport): { level: "warning"; text: string }[] {

@@ -127,7 +127,7 @@ test.each([
   [{ storages: [storage({ is_reachable: false })] }, "bad: Storage local is unreachable."],
   [
     { catalog: { ...REACHABLE, refused: 2, refused_error: "no record of it" } },
-    "warning: The catalog refused 2 records of this host (no record of it): see docs/fleet.md, and record its backups with pg321 cleanup --adopt.",
+    "warning: The catalog refused 2 records of this host (no record of it): pg321 catalog refused lists them, docs/fleet.md says what to do.",
   ],
   [{ storages: [storage({ free_bytes: 99, total_bytes: 1000 })] }, "warning: Storage local is nearly full."],
   [

@@ -7,6 +7,8 @@ import { systemClock } from "../../src/base/clock.ts";
 import { Secret } from "../../src/base/secret.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
 import { MIGRATIONS } from "../../src/catalog/postgres/migration/migrations.ts";
+import { SpoolFile } from "../../src/catalog/spool/file.ts";
+import type { Finding } from "../../src/doctor/finding.ts";
 import { Installation, localStorage, runProgram } from "../lab/installation.ts";
 import { watched } from "../lab/machine/running.ts";
 import { connectTo, disposable } from "../lab/servers/postgres.ts";
@@ -58,6 +60,45 @@ test("backs up, lists, verifies and restores, and leaves no catalog in the state
   expect(check.json.catalog).toEqual({ type: "postgres", url: "[secret]" });
   for (const { stdout, stderr } of [backup, listed, restore, check])
     expect(stdout + stderr).not.toContain(postgres.address.password);
+});
+
+test("a record of the spool that the catalog refuses is listed, and reported until somebody acknowledges it", async () => {
+  const path = join(installation.directory, "state", "spool.db");
+  const [unknown, error] = [crypto.randomUUID(), "no such backup"];
+  {
+    await using spool = await SpoolFile.open(path, systemClock);
+    const call = { part: "", method: "updateBackup", args: [unknown, { error }] };
+    await spool.append(async () => ({ result: undefined, call }));
+  }
+  const { catalog: before } = (await installation.run("status", "--json")).json;
+  expect(before).toMatchObject({ waiting: 0, refused: 1 });
+  const listed = await installation.ok("catalog", "refused", "--json");
+  const [record] = listed.json.refused;
+  expect(listed.json.refused).toMatchObject([
+    { call: "updateBackup", arguments: [unknown, { error }], is_reported: true, acknowledged_at: null },
+  ]);
+  const name = `updateBackup ${unknown.slice(0, 8)}`;
+  const table = await installation.ok("catalog", "refused");
+  expect(table.stdout).toContain(`${name}  open   ${record.error}`);
+  const finding = async () => {
+    const { findings } = (await installation.run("doctor", "--json")).json;
+    return findings.filter(({ area, verdict }: Finding) => area === "catalog" && verdict !== "ok");
+  };
+  expect(await finding()).toMatchObject([
+    {
+      message: `refused 1 record of this host: ${record.number} ${name} (${record.error})`,
+      hint: expect.stringContaining("catalog refused ack all"),
+    },
+  ]);
+  const wrong = await installation.run("catalog", "refused", "ack", "99");
+  expect([wrong.exitCode, wrong.stderr]).toEqual([2, expect.stringContaining('has the number "99"')]);
+  const ack = () => installation.ok("catalog", "refused", "ack", "all", "--json");
+  expect((await ack()).json).toEqual({ acknowledged: [record.number] });
+  expect((await ack()).json).toEqual({ acknowledged: [] });
+  expect((await installation.ok("catalog", "refused")).stdout).toContain(`${name}  acknowledged  `);
+  expect(await finding()).toEqual([]);
+  const { catalog: after } = (await installation.run("status", "--json")).json;
+  expect(after).toMatchObject({ refused: 0, refused_error: null });
 });
 
 test("a daemon works with it and says that it is healthy; a second one is refused while it lives", async () => {

@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
+import { acknowledgeRefused, refusedName, refusedRecords } from "../../src/catalog/spool/refused.ts";
 import { useSpools } from "../lab/servers/use-spools.ts";
 import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
 
@@ -51,6 +52,21 @@ test("a storage that another host has registered under the same name meanwhile k
   spools.relay.pass();
   await spools.untilBack(catalog);
   expect(await other.identities.all()).toMatchObject([{ name: "s3", storage_id: theirs }]);
-  using file = new Database(place.path, { readonly: true });
-  expect(file.query("SELECT error FROM refused").all()).toEqual([{ error: expect.stringContaining(theirs) }]);
+  const refused = await refusedRecords(place.path, spools.clock);
+  expect(refused).toMatchObject([{ error: expect.stringContaining(theirs), acknowledged_at: null }]);
+  expect(refused.map(({ call }) => refusedName(call))).toEqual(["identities.confirm s3"]);
+  expect(catalog.spool?.status()).toMatchObject({ refused: 1, refused_error: refused[0]?.error });
+  const older = `${place.path}.older`;
+  {
+    using file = new Database(place.path, { readonly: true });
+    file.run(`VACUUM INTO '${older}'`);
+    using copy = new Database(older);
+    copy.run("DROP TABLE acknowledged");
+  }
+  expect(await refusedRecords(older, spools.clock)).toEqual(refused);
+  await acknowledgeRefused(place.path, [refused[0]?.number ?? 0], spools.clock);
+  expect(catalog.spool?.status()).toMatchObject({ refused: 0, refused_error: null });
+  expect(await refusedRecords(place.path, spools.clock)).toMatchObject([
+    { acknowledged_at: expect.any(String), is_reported: false },
+  ]);
 });

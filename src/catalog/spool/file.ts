@@ -1,7 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
-import { DAY_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import type { Catalog } from "../catalog.ts";
 import type { Fence } from "../fence.ts";
@@ -11,13 +10,11 @@ import { openSqliteFile } from "../sqlite/sqlite.ts";
 import { upsert } from "../sqlite/statements.ts";
 import { LEASES, type Row } from "../sqlite/tables.ts";
 import type { Call } from "./calls.ts";
+import { REFUSED_TABLES, reportedErrors } from "./refused.ts";
 import type { SpoolStatus } from "./status.ts";
 import type { CallMark } from "./unreachable.ts";
 
-/** How long a refused change is reported: somebody has looked at it by then. */
-const REFUSED_MS = 7 * DAY_MS;
-
-const TABLES = `
+const TABLES = `${REFUSED_TABLES}
   CREATE TABLE IF NOT EXISTS spool (
     single INTEGER PRIMARY KEY CHECK (single = 1),
     id TEXT NOT NULL,
@@ -29,12 +26,6 @@ const TABLES = `
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     call TEXT NOT NULL,
     mark TEXT,
-    at TEXT NOT NULL
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS refused (
-    number INTEGER PRIMARY KEY,
-    call TEXT NOT NULL,
-    error TEXT NOT NULL,
     at TEXT NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS fleet_knowledge (
@@ -207,12 +198,10 @@ export class SpoolFile implements AsyncDisposable {
     );
   }
 
-  /** Those that the catalog has refused lately. */
+  /** Those that the catalog has refused lately, and that nobody has acknowledged. */
   refused(): Pick<SpoolStatus, "refused" | "refused_error"> {
-    const since = new Date(this.#clock.now().getTime() - REFUSED_MS).toISOString();
-    const sql = "SELECT error FROM refused WHERE at > ? ORDER BY number DESC";
-    const rows = this.#database.query<{ error: string }, [string]>(sql).all(since);
-    return { refused: rows.length, refused_error: rows[0]?.error ?? null };
+    const errors = reportedErrors(this.#database, this.#clock);
+    return { refused: errors.length, refused_error: errors[0] ?? null };
   }
 
   /** Removes a change that was delivered, or is kept among the refused ones with the error. */

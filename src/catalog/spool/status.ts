@@ -8,7 +8,7 @@ export interface SpoolStatus {
   known_at: string | null;
   /** Changes that wait in the spool until they can be delivered. */
   waiting: number;
-  /** Changes of the last week that the catalog refused. They stay in the spool. */
+  /** Changes of the last week that the catalog refused and nobody has acknowledged. They stay in the spool. */
   refused: number;
   /** Why it refused the last of them; null if there is none. */
   refused_error: string | null;

@@ -11,9 +11,10 @@ import type { CatalogConfig } from "../../config/config.ts";
 import { becomeStateOwner } from "../../install/state-owner.ts";
 import type { JobProgress } from "../../jobs/progress.ts";
 import type { Command, Invocation } from "../command.ts";
-import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOption } from "../command.ts";
+import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOption, UTC_OPTION } from "../command.ts";
 import { commandConfig, progressFor } from "../open-context.ts";
 import { jsonText, type Style, table } from "../output/output.ts";
+import { refused } from "../refused-records.ts";
 
 const PLACE = {
   type: "string",
@@ -22,17 +23,20 @@ const PLACE = {
 } as const;
 
 export const command: Command = {
-  usage: "copy",
+  usage: "copy|refused [ack NUMBER|all]",
   description:
     "Copies every record of the catalog to another place: from a file into PostgreSQL, the other way, or between two of\n" +
     "a kind. URL is the path of a file, or postgres://HOST/DATABASE as in catalog.url; without --from or --to it is the\n" +
     "catalog of the config. Then both are compared, table by table. Nothing that is in the target is overwritten or\n" +
-    "removed, and a copy that was interrupted goes on when you run the command again. Stop the service first.",
+    "removed, and a copy that was interrupted goes on when you run the command again. Stop the service first.\n" +
+    "refused lists the records of this host's spool that the catalog refused, newest first; ack acknowledges them, so that\n" +
+    "status and doctor report them no longer. They stay in the spool.",
   options: {
     from: { ...PLACE, help: "the catalog to copy (default: that of the config)" },
     to: { ...PLACE, help: "a place without a catalog (default: that of the config)" },
     "dry-run": { type: "boolean", help: "show what would be copied; change nothing" },
     ...PROGRESS_OPTIONS,
+    utc: UTC_OPTION,
     json: JSON_OPTION,
   },
   examples: [
@@ -40,14 +44,25 @@ export const command: Command = {
       command: "pg321 catalog copy --to postgres://pg321@db.example.com/pg321",
       explanation: "move the catalog from its file into a database; the password is in ~/.pgpass",
     },
+    { command: "pg321 catalog refused", explanation: "records that the catalog refused after an outage" },
+    { command: "pg321 catalog refused ack all", explanation: "acknowledge them" },
   ],
-  positionals: { min: 1, max: 1, values: [{ words: ["copy"] }] },
+  positionals: {
+    min: 1,
+    max: 3,
+    values: [{ words: ["copy", "refused"] }, { words: ["ack"] }, { words: ["all"] }],
+  },
   async run(invocation) {
-    const [action] = invocation.arguments.positionals;
-    if (action !== "copy")
-      throw new Pg321Error("usage", `catalog: unknown action "${action}"`, {
-        hint: "usage: pg321 catalog copy --to URL",
-      });
+    const [action, extra] = invocation.arguments.positionals;
+    if (action === "refused") return await refused(invocation);
+    if (action !== "copy" || extra !== undefined)
+      throw new Pg321Error(
+        "usage",
+        `catalog: unknown action "${action === "copy" ? `copy ${extra}` : action}"`,
+        {
+          hint: "usage: pg321 catalog copy --to URL, or pg321 catalog refused [ack NUMBER|all]",
+        },
+      );
     const { from, to } = await placesOf(invocation);
     try {
       return await copy(invocation, { from, to });

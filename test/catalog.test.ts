@@ -15,7 +15,7 @@ const postgres = usePostgres();
 let database: string | undefined;
 
 /** One fixture for each registered type: a type without one does not compile. */
-const FIXTURES: { readonly [T in keyof typeof CATALOGS]: () => Promise<CatalogFixture> } = {
+const FIXTURES: { readonly [T in keyof typeof CATALOGS]: (owns: boolean) => Promise<CatalogFixture> } = {
   sqlite: async () => {
     const directory = await mkdtemp(join(tmpdir(), "pg321-catalog-"));
     const config = { type: "sqlite", path: join(directory, "state", "catalog.db") } as const;
@@ -28,26 +28,45 @@ const FIXTURES: { readonly [T in keyof typeof CATALOGS]: () => Promise<CatalogFi
       [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
     };
   },
-  // The fixtures are used one after the other: a new schema is made faster than a new database.
-  postgres: async () => {
+  // The fixtures are used one after the other: a new schema is made faster than a new database. Their roles have only the
+  // rights that docs/limits.md names: `owns` the schema, or those that its owner grants.
+  postgres: async (owns) => {
     database ??= await postgres.createDatabase();
-    const url = new Secret(postgres.url(database));
+    const role = `least_${crypto.randomUUID().slice(0, 8)}`;
+    const url = new Secret(postgres.url(database).replace(/\/\/[^@]*@/, `//${role}:secret@`));
     await using admin = disposable(connectTo(postgres.address, database));
-    await admin.sql`drop schema if exists pg321 cascade`;
+    await admin.sql.unsafe(`
+      revoke all on database ${database} from public; revoke all on schema public from public;
+      drop schema if exists pg321 cascade;
+      create role ${role} login password 'secret'; grant connect on database ${database} to ${role};
+      ${owns ? `create schema pg321 authorization ${role}` : ""}`);
+    if (!owns) {
+      const asOwner = new Secret(postgres.url(database));
+      await (await openCatalog({ type: "postgres", url: asOwner }, { clock: systemClock }))[
+        Symbol.asyncDispose
+      ]();
+      await admin.sql.unsafe(`
+        grant usage on schema pg321 to ${role};
+        grant select, insert, update, delete on all tables in schema pg321 to ${role};
+        grant usage on all sequences in schema pg321 to ${role}`);
+    }
     return {
       open: () => openCatalog({ type: "postgres", url }, { clock: systemClock }),
       async change(sql) {
         await using changing = disposable(connectTo(postgres.address, String(database)));
         return [...(await changing.sql.unsafe(`SET search_path = pg321; ${sql}`)).flat().values()];
       },
-      [Symbol.asyncDispose]: async () => {},
+      async [Symbol.asyncDispose]() {
+        await using dropping = disposable(connectTo(postgres.address, String(database)));
+        await dropping.sql.unsafe(`drop owned by ${role} cascade; drop role ${role}`);
+      },
     };
   },
 };
 
 for (const [type, fixture] of Object.entries(FIXTURES)) {
-  catalogConformance(type, fixture);
-  overviewConformance(type, fixture);
+  catalogConformance(type, () => fixture(false));
+  overviewConformance(type, () => fixture(true));
 }
 
 test("every driver file is registered and thus covered by the conformance suite", async () => {

@@ -1,7 +1,10 @@
 import { expect, test } from "bun:test";
+import { Secret } from "../../src/base/secret.ts";
+import { examineCatalog } from "../../src/catalog/open.ts";
+import { eventually } from "../lab/machine/running.ts";
 import { connectTo, disposable } from "../lab/servers/postgres.ts";
 import { isUnreachable, type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
-import { backupRecord } from "../suites/catalog/records.ts";
+import { backupRecord, runRecord } from "../suites/catalog/records.ts";
 
 /** Outages in which the server answers, but has no catalog for this host. */
 
@@ -86,4 +89,59 @@ test("a schema that somebody removes under a live session is an outage, and with
   await admin.sql.unsafe("ALTER SCHEMA away RENAME TO pg321");
   await spools.untilBack(catalog);
   expect(await direct.countBackups({})).toBe(1);
+});
+
+test("rights that the role lacks are an outage, also for an upgrade; a host that knows no catalog gets the statements", async () => {
+  const place = await spools.newPlace({ isOther: true });
+  await using direct = await spools.openDirectly(place);
+  const name = nameOf(place);
+  const role = `granted_${crypto.randomUUID().slice(0, 8)}`;
+  await using admin = disposable(connectTo(spools.postgres.address, name));
+  const tables = `SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pg321`;
+  await admin.sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'secret'; GRANT USAGE ON SCHEMA pg321 TO ${role};
+    GRANT ${tables} TO ${role}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA pg321 TO ${role}`);
+  const granted = { ...place, url: place.url.replace(/\/\/[^@]*@/, `//${role}:secret@`) };
+  const examine = () => examineCatalog({ type: "postgres", url: new Secret(granted.url) }, spools);
+  const fresh = () => spools.open({ ...granted, path: `${place.path}.other` });
+  try {
+    await using catalog = await spools.open(granted);
+    await catalog.belongTo("installation");
+    await admin.sql.unsafe(`REVOKE INSERT ON pg321.backups FROM ${role}`);
+    await catalog.insertBackup(backupRecord());
+    await catalog.insertRun(runRecord({}));
+    const reason = "cannot deliver a record of the spool: permission denied for table backups";
+    await eventually(async () => {
+      spools.ahead();
+      await catalog.leases();
+      return catalog.spool?.status().reason?.includes(reason) === true;
+    });
+    expect(catalog.spool?.status()).toMatchObject({ waiting: 2, refused: 0 });
+    await expect(examine()).rejects.toThrow("cannot work with it: permission denied for backups");
+    await admin.sql.unsafe(`REVOKE ${tables} FROM ${role}`);
+    await expect(fresh()).rejects.toMatchObject({
+      ...{ code: "storage", message: expect.stringContaining("permission denied for table schema_version") },
+      hint: expect.stringContaining(
+        `in the database ${name}: GRANT USAGE ON SCHEMA pg321 TO ${role}; GRANT ${tables}`,
+      ),
+    });
+    await admin.sql.unsafe(`GRANT ${tables} TO ${role}`);
+    await spools.untilBack(catalog);
+    expect(await direct.countBackups({})).toBe(1);
+    expect(await examine()).toMatchObject({ installation: "installation" });
+    await admin.sql.unsafe("UPDATE pg321.schema_version SET version = version - 1");
+    await expect(examine()).rejects.toThrow(
+      "cannot bring the schema to the newest version: permission denied",
+    );
+    await using started = await spools.open(granted);
+    expect(started.spool?.status().reason).toContain(
+      "bring the schema to the newest version: permission denied",
+    );
+    await expect(fresh()).rejects.toMatchObject({
+      hint: expect.stringContaining("run pg321 list with a config"),
+    });
+    await admin.sql.unsafe("UPDATE pg321.schema_version SET version = version + 1");
+    await spools.untilBack(started);
+  } finally {
+    await admin.sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+  }
 });

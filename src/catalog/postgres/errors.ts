@@ -23,6 +23,20 @@ interface Meaning {
   isUnreachable?: boolean;
 }
 
+/** What is done to the schema. */
+export const CREATING = "create the schema";
+export const MIGRATING = "bring the schema to the newest version";
+
+/** For a role without a right, by what it cannot do. */
+const RIGHT_HINTS = {
+  other:
+    "as the owner of the schema, in the database {database}: GRANT USAGE ON SCHEMA pg321 TO {role}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pg321 TO {role}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA pg321 TO {role}",
+  [CREATING]:
+    "let the role of catalog.url own the schema, in the database {database}: CREATE SCHEMA pg321 AUTHORIZATION {role}",
+  [MIGRATING]:
+    "let the owner of the schema do it: run pg321 list with a config that has the owner's login in catalog.url; docs/limits.md has the rights that {role} needs on new tables",
+} as const;
+
 const ADDRESS_HINT =
   "check that the server runs, and its address in catalog.url; meanwhile only hosts that have used this catalog before make backups";
 
@@ -61,10 +75,6 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   "3D000": {
     what: "the database does not exist",
     hint: "create it: CREATE DATABASE {database} OWNER {role}",
-  },
-  "42501": {
-    what: "permission denied",
-    hint: "let the role of catalog.url own the schema, in the database {database}: CREATE SCHEMA pg321 AUTHORIZATION {role}",
   },
   "42P01": VANISHED,
   "3F000": VANISHED,
@@ -121,7 +131,7 @@ export function catalogError(login: Login, doing: string, error: unknown): unkno
   if (error instanceof NoSession) return noSession(catalogError(login, doing, error.cause));
   if (error instanceof Pg321Error || !(error instanceof Error)) return error;
   const code = codeOf(error);
-  const meaning = MEANINGS[code] ?? generalMeaning(error, code);
+  const meaning = MEANINGS[code] ?? rightMeaning(error, doing) ?? generalMeaning(error, code);
   if (meaning === undefined) return error;
   const { what, hint, retryable = false, isUnwritable = false, isUnreachable = isLost(error) } = meaning;
   const options = { cause: error, retryable, ...(hint !== "" && { hint: named(hint, login) }) };
@@ -131,16 +141,20 @@ export function catalogError(login: Login, doing: string, error: unknown): unkno
   return new Pg321Error("storage", message, options);
 }
 
-/** The error of a role that may not make or change the schema. */
-export function rightError(login: Login, doing: string): Pg321Error {
-  const { what, hint } = MEANINGS["42501"] as Meaning;
-  return new Pg321Error("storage", `${login.label}: cannot ${doing}: ${what}`, { hint: named(hint, login) });
+/** The error of a role that lacks a right for it. */
+export function rightError(login: Login, doing: string, what = "permission denied"): Pg321Error {
+  const message = `${login.label}: cannot ${doing}: ${what}`;
+  return new Pg321Error("storage", message, { hint: named(rightHint(doing), login) });
+}
+
+function rightHint(doing: string): string {
+  return doing === CREATING || doing === MIGRATING ? RIGHT_HINTS[doing] : RIGHT_HINTS.other;
 }
 
 function named(hint: string, { database, user }: Login): string {
   const quoted = (name: string) =>
     /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
-  return hint.replace("{role}", () => quoted(user)).replace("{database}", () => quoted(database));
+  return hint.replaceAll("{role}", () => quoted(user)).replaceAll("{database}", () => quoted(database));
 }
 
 function noSession(error: unknown): unknown {
@@ -150,6 +164,17 @@ function noSession(error: unknown): unknown {
     ...{ retryable, cause },
     ...(hint !== undefined && { hint }),
   });
+}
+
+/**
+ * A right may have been taken away by mistake, or not been given on the tables of an upgrade: a host that knows the
+ * catalog goes on without it, and its records wait for the right.
+ */
+function rightMeaning(error: Error, doing: string): Meaning | undefined {
+  if (!(error instanceof postgres.PostgresError) || error.code !== "42501") return undefined;
+  const isConnecting = error.severity === "FATAL";
+  const hint = isConnecting ? "GRANT CONNECT ON DATABASE {database} TO {role}" : rightHint(doing);
+  return { what: error.message, hint, isUnreachable: true };
 }
 
 function generalMeaning(error: Error, code: string): Meaning | undefined {

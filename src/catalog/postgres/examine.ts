@@ -12,14 +12,16 @@ import { LATEST_PROBES } from "../sqlite/proof/lock-probes.ts";
 import { LAST_KIT, SEALED_BACKUPS, type SealedRow, sealedBackups } from "../sqlite/proof/recovery-kits.ts";
 import { fromRow, HOSTS, LOCK_PROBES } from "../sqlite/tables.ts";
 import type { StorageIdentity } from "../storages/identities.ts";
+import { loginOf } from "./errors.ts";
 import { refuseNewerSchema, schemaVersion, unfinishedCopy } from "./migration/migrate.ts";
 import { MIGRATIONS } from "./migration/migrations.ts";
+import { requireUse } from "./rights.ts";
 import { Transactions } from "./transactions.ts";
 
 /**
  * Reads facts about the catalog without creating or changing it; undefined if its database has none yet. Throws code
- * `usage` if it was written by a newer program, `storage` if it cannot be read. The server itself watches its pages, so
- * there is no damage to find here.
+ * `usage` if it was written by a newer program, `storage` if it cannot be read, or if the role lacks a right to work with
+ * it. The server itself watches its pages, so there is no damage to find here.
  */
 export async function examinePostgres(url: Secret, clock: Clock): Promise<CatalogFacts | undefined> {
   const parsed = parseCatalogUrl(url.reveal());
@@ -28,6 +30,7 @@ export async function examinePostgres(url: Secret, clock: Clock): Promise<Catalo
   return await transactions.do("examine it", async (transaction) => {
     const version = await schemaVersion(transaction, transactions.label);
     refuseNewerSchema(version, transactions.label);
+    await requireUse(transaction, loginOf(parsed), version);
     if (version === 0) return undefined;
     const unfinished = await unfinishedCopy(transaction);
     if (unfinished) throw unfinishedError(transactions.label, unfinished);

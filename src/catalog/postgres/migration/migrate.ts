@@ -1,6 +1,7 @@
 import { Pg321Error } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { UNFINISHED, type UnfinishedCopy, unfinishedError } from "../../sqlite/migration/unfinished.ts";
+import { CREATING, MIGRATING } from "../errors.ts";
 import type { Transaction, Transactions } from "../transactions.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
@@ -10,9 +11,6 @@ const LOOK = `SELECT current_setting('server_encoding') AS encoding,
     EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace('pg321')) AS has_tables`;
 const IS_UNFINISHED = `SELECT to_regclass('pg321.${UNFINISHED}') IS NOT NULL AS is_unfinished`;
 const VERSION = "SELECT version FROM pg321.schema_version";
-
-/** What a migration does, for errors. */
-export const MIGRATING = "bring the schema to the newest version";
 
 interface Looked {
   encoding: string;
@@ -79,7 +77,7 @@ export async function migrate(
   });
   refuseNewerSchema(found, label, migrations.length);
   if (found === migrations.length) return;
-  const before = await doSlowly(MIGRATING, async (transaction) => {
+  const before = await doSlowly(found === 0 ? CREATING : MIGRATING, async (transaction) => {
     await transaction.lock("pg321 schema");
     const version = await schemaVersion(transaction, label);
     refuseNewerSchema(version, label, migrations.length);

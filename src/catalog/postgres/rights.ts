@@ -1,0 +1,34 @@
+import { CREATING, type Login, MIGRATING, rightError } from "./errors.ts";
+import { MIGRATIONS } from "./migration/migrations.ts";
+import type { Transaction } from "./transactions.ts";
+
+/** Whether the role may make the schema, or tables in a schema that is there, and owns what is in it. */
+const MAY_MAKE = `SELECT CASE WHEN to_regnamespace('pg321') IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+    ELSE has_schema_privilege('pg321', 'CREATE') AND has_schema_privilege('pg321', 'USAGE') AND NOT EXISTS (
+      SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace('pg321') AND NOT pg_has_role(relowner, 'USAGE')) END AS may_make`;
+
+/** The tables and sequences that the role may not use. */
+const NOT_GRANTED = `SELECT relname AS name FROM pg_class WHERE relnamespace = to_regnamespace('pg321')
+    AND relname <> 'schema_version' AND CASE relkind
+      WHEN 'r' THEN NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+        AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+      WHEN 'S' THEN NOT has_sequence_privilege(oid, 'USAGE') END ORDER BY 1`;
+
+/** Throws the error of a role that may not make all of the schema, or bring what is there to the newest version. */
+export async function requireMaking(
+  { rows }: Transaction,
+  login: Login,
+  doing: typeof CREATING | typeof MIGRATING,
+): Promise<void> {
+  const [found] = await rows<{ may_make: boolean }>(MAY_MAKE);
+  if (found?.may_make !== true) throw rightError(login, doing);
+}
+
+/** Throws the error of a role that may not work with a schema of this version. */
+export async function requireUse(transaction: Transaction, login: Login, version: number): Promise<void> {
+  if (version === 0) return await requireMaking(transaction, login, CREATING);
+  if (version < MIGRATIONS.length) await requireMaking(transaction, login, MIGRATING);
+  const names = (await transaction.rows<{ name: string }>(NOT_GRANTED)).map(({ name }) => name);
+  if (names.length === 0) return;
+  throw rightError(login, "work with it", `permission denied for ${names.join(", ")}`);
+}

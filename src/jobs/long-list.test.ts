@@ -2,8 +2,10 @@ import { expect, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { $ } from "bun";
 import { silentLog } from "../base/log.ts";
 import { LongList } from "./long-list.ts";
+import { MARK, prepareTempDir } from "./temp-dir.ts";
 
 const ITEMS = 25_300;
 
@@ -47,6 +49,31 @@ test("a long list stays in memory, complete, if it cannot be written", async () 
   expect(await contents(list)).toEqual(Array.from({ length: ITEMS }, (_, n) => n));
   expect(warnings).toEqual(["a long list stays in memory: it could not be written to temp_dir"]);
 });
+
+test.skipIf(process.geteuid?.() !== 0)(
+  "a long list works, and leaves nothing that is not removed later, if temp_dir lets nothing be removed now",
+  async () => {
+    const directory = await mkdtemp(join(tmpdir(), "pg321-list-"));
+    try {
+      await $`chattr +a ${directory}`;
+      {
+        const { list, warnings } = await filled(directory);
+        await using _ = list;
+        expect(list.inMemory).toBeLessThanOrEqual(1_500);
+        expect(await contents(list)).toEqual(Array.from({ length: ITEMS }, (_, n) => n));
+        expect(warnings).toEqual([]);
+      }
+      expect(await readdir(directory)).toHaveLength(1);
+      await $`chattr -a ${directory}`;
+      // This is no directory of pg321's own: files in it may be anybody's.
+      await prepareTempDir(directory, silentLog);
+      expect((await readdir(directory)).filter((name) => name !== MARK)).toEqual([]);
+    } finally {
+      await $`chattr -a ${directory}`;
+      await rm(directory, { recursive: true });
+    }
+  },
+);
 
 test("a short list needs no file, and is read item by item", async () => {
   await using list = new LongList<string>({ config: { temp_dir: "/nowhere" }, log: silentLog });

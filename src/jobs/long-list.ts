@@ -1,7 +1,8 @@
-import { type FileHandle, open, unlink } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { requireAnswer } from "../base/files/place.ts";
+import { makePrivateDirectory, type PrivateDirectory } from "../base/files/private-files.ts";
 import { writeWhole } from "../base/files/write-whole.ts";
 import type { JobContext } from "./context.ts";
 
@@ -11,13 +12,15 @@ const PAGE = 500;
 
 /**
  * A list of any length in little memory: what it gets after its first items goes to a temporary file. The file has no
- * name, so nothing of it is left when the process ends in any way. If it cannot be written, the items stay in memory: a
+ * name, so nothing of it is left when the process ends in any way; if its name cannot be removed, what is left counts as
+ * a private directory of this process, and is removed like these. If the file cannot be written, the items stay in memory: a
  * full disk must not end a cleanup. Items are as JSON leaves them.
  */
 export class LongList<T> implements AsyncDisposable {
   readonly #log: JobContext["log"];
   readonly #tempDir: string;
   readonly #kept: T[] = [];
+  #directory: PrivateDirectory | undefined;
   #file: FileHandle | undefined;
   /** The bytes of each page in the file. */
   readonly #pages: number[] = [];
@@ -66,6 +69,7 @@ export class LongList<T> implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file?.close();
     this.#file = undefined;
+    await this.#removeDirectory();
   }
 
   async #flush(): Promise<void> {
@@ -87,11 +91,17 @@ export class LongList<T> implements AsyncDisposable {
 
   async #open(): Promise<FileHandle> {
     await requireAnswer(`temp_dir ${this.#tempDir}`, this.#tempDir);
-    // Cleanup removes old files of such a name, if the process ends between the two calls.
-    const path = join(this.#tempDir, `list-${crypto.randomUUID()}.tmp`);
-    const file = await open(path, "wx+", 0o600);
-    await unlink(path);
+    this.#directory = await makePrivateDirectory(this.#tempDir, "spool");
+    const file = await open(join(this.#directory.path, "list"), "wx+", 0o600);
+    await this.#removeDirectory();
     return file;
+  }
+
+  /** Also while the file in it is open, which NFS refuses. The next job removes a directory that is left, or reports it. */
+  async #removeDirectory(): Promise<void> {
+    try {
+      await this.#directory?.[Symbol.asyncDispose]();
+    } catch {}
   }
 
   async #read(position: number, length: number): Promise<Buffer> {

@@ -13,6 +13,8 @@ import { usePostgres } from "./lab/servers/use-postgres.ts";
 import { backupRecord, copyRecord } from "./suites/catalog/records.ts";
 
 const postgres = usePostgres();
+/** The version whose step to the next one gives each host its own records. */
+const BEFORE_OWN_RECORDS = 11;
 
 test("a migration counts in what another daemon is writing while it begins", async () => {
   const url = postgres.url(await postgres.createDatabase());
@@ -44,6 +46,27 @@ test("a migration counts in what another daemon is writing while it begins", asy
   const retained = await sql`select id, copies::text from pg321.retained_backups`;
   expect(latest).toEqual({ good_id: backup.id });
   expect([...retained]).toEqual([{ id: backup.id, copies: expect.stringContaining("CONFIRMED") }]);
+});
+
+test("what was one record for all hosts is the record of each after an upgrade", async () => {
+  const name = await postgres.createDatabase();
+  const at = { type: "postgres", url: new Secret(postgres.url(name)) } as const;
+  const parsed = parseCatalogUrl(at.url.reveal());
+  if (!parsed) throw new Error();
+  await using transactions = new Transactions(parsed, systemClock);
+  await migrate(transactions, { migrations: MIGRATIONS.slice(0, BEFORE_OWN_RECORDS) });
+  await using admin = disposable(connectTo(postgres.address, name));
+  for (const host of ["a", "b"])
+    await admin.sql`insert into pg321.hosts values (${host}, '1', 1, '', '', null, '[]', '[]', '[]', '[]')`;
+  await admin.sql`insert into pg321.clock_trust values (1, '2026-01-01', '2026-02-01')`;
+  await using catalog = await openCatalog(at, { clock: systemClock });
+  const trust = { trusted_at: "2026-01-01", accepted_until: "2026-02-01" };
+  await catalog.clockRecords.setTrust({ ...trust, trusted_at: "2026-03-01" }, "a");
+  // Another host that joins later begins from the same.
+  expect(await Promise.all(["b", "c"].map((host) => catalog.clockRecords.trust(host)))).toEqual([
+    trust,
+    trust,
+  ]);
 });
 
 test("two backups that lose their last copy at once, by two hosts, leave the one before them", async () => {

@@ -11,10 +11,13 @@ export interface ClockTrust {
  * `Catalog`.
  */
 export interface ClockRecords {
-  /** Undefined if it was never trusted. */
-  trust(): Promise<ClockTrust | undefined>;
-  /** Replaces the previous record. */
-  setTrust(trust: ClockTrust): Promise<void>;
+  /**
+   * Undefined if it was never trusted. `host`: of this host of a shared catalog. A host without a record of its own has
+   * that of the clock that was trusted the longest ago.
+   */
+  trust(host?: string): Promise<ClockTrust | undefined>;
+  /** Replaces the previous record of the host. */
+  setTrust(trust: ClockTrust, host?: string): Promise<void>;
   /**
    * Start of the first run other than `except`; if there is none, of the first backup; undefined if there is
    * neither.

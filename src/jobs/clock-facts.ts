@@ -1,13 +1,20 @@
 import { DAY_MS } from "../base/limits.ts";
-import { isAhead } from "../base/newest-good.ts";
+import { believedUntil } from "../base/newest-good.ts";
 import type { ClockTrust } from "../catalog/clock-records.ts";
+import type { BackupRecord } from "../catalog/records.ts";
 import type { ClockFacts } from "../retention/clock-suspicion.ts";
 import type { JobContext } from "./context.ts";
+import { ownershipOf } from "./ownership.ts";
 import { timetableOf } from "./schedules.ts";
 
 const SILENCE_MS_MAX = 7 * DAY_MS;
 /** A silence of this many intervals of the most frequent schedule is normal: each of its runs is recorded. */
 const SILENT_INTERVALS = 2;
+/** Backups read at once. */
+const PAGE = 100;
+
+/** What the clock is judged with. */
+type ClockContext = Pick<JobContext, "catalog" | "clock" | "config" | "host" | "storages">;
 
 /**
  * Sends one small request to each S3 storage, for the `Date` of its reply: the clock may have jumped since an earlier
@@ -28,18 +35,15 @@ export async function askForTheTime({ catalog, clock, storages, signal }: JobCon
 
 /** The facts that the clock is judged by. `runId`: the current run, whose own record proves nothing. */
 export async function clockFacts(
-  { catalog, clock, config, storages }: Pick<JobContext, "catalog" | "clock" | "config" | "storages">,
+  context: ClockContext,
   askedAtMs: number,
   runId?: string,
 ): Promise<ClockFacts> {
+  const { catalog, clock, config, storages } = context;
   const now = clock.now();
   const trust = await catalog.clockRecords.trust();
   const silenceMsMax = silenceMsMaxOf(config, now);
   const first = trust ? undefined : await catalog.clockRecords.first(runId);
-  const [newest] = await catalog.backups({ limit: 1 });
-  const isNews = newest !== undefined && newest.started_at > (trust?.accepted_until ?? "");
-  const newestAt = new Date(newest?.started_at ?? now);
-  const isDatedAhead = !Number.isNaN(newestAt.getTime()) && isAhead(newestAt, now);
   return {
     now,
     s3Dates: storages.flatMap((storage) => {
@@ -48,7 +52,7 @@ export async function clockFacts(
       return { storage: storage.name, date: new Date(now.getTime() - skewMs), receivedAt: now };
     }),
     trustedAt: trust && new Date(trust.trusted_at),
-    ahead: isNews && isDatedAhead ? { ...newest, startedAt: newestAt } : undefined,
+    ahead: await newestAhead(context, now, trust?.accepted_until ?? ""),
     reachesTo: await reachOfRecords(catalog.clockRecords, trust?.trusted_at ?? first, { now, silenceMsMax }),
     silenceMsMax,
   };
@@ -74,6 +78,30 @@ export async function trustAfter(
     };
   // The first judgement is a suspicion: the next one must not start from the record of the stopped run itself.
   return known ?? (reachesTo && { trusted_at: reachesTo.toISOString(), accepted_until });
+}
+
+/**
+ * The newest backup of this host that is dated ahead of the clock, and later than a person has accepted. Those of other
+ * hosts have their dates from other clocks, and are not in the plans of this one.
+ */
+async function newestAhead(
+  context: ClockContext,
+  now: Date,
+  acceptedUntil: string,
+): Promise<ClockFacts["ahead"]> {
+  const believed = believedUntil(now).toISOString();
+  const startedAfter = believed > acceptedUntil ? believed : acceptedUntil;
+  const page = (after?: BackupRecord) =>
+    context.catalog.backups({ startedAfter, limit: PAGE, ...(after && { after }) });
+  let backups = await page();
+  if (backups.length === 0) return undefined;
+  const { owns } = await ownershipOf(context);
+  for (; backups.length > 0; backups = await page(backups.at(-1)))
+    for (const backup of backups) {
+      const startedAt = new Date(backup.started_at);
+      if (!Number.isNaN(startedAt.getTime()) && owns(backup)) return { ...backup, startedAt };
+    }
+  return undefined;
 }
 
 async function reachOfRecords(

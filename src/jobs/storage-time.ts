@@ -4,7 +4,7 @@ import type { Storage } from "../storage/storage.ts";
 import { clockFacts } from "./clock-facts.ts";
 import type { JobContext } from "./context.ts";
 
-type ClockContext = Pick<JobContext, "catalog" | "clock" | "config" | "signal" | "storages">;
+type ClockContext = Pick<JobContext, "catalog" | "clock" | "config" | "host" | "signal" | "storages">;
 
 /** A reply of a storage shows the time for this long: the clock may jump after it. */
 const REPLY_MS_MAX = MINUTE_MS;

@@ -1,18 +1,21 @@
 import type { Config } from "../../config/config.ts";
 import type { AlertScope, Catalog } from "../catalog.ts";
+import type { ClockRecords } from "../clock-records.ts";
 import type { Overview } from "../overview.ts";
 import type { AlertRecord } from "../records.ts";
 import { boundTo } from "./fenced-catalog.ts";
 
 /**
- * A catalog that hosts share, as one of them works with it: it sees the runs of its own schedules, and raises, resolves
- * and sends its own alerts, whatever the others do. Backups are the same in every view: `jobs/ownership.ts` says whose they are.
+ * A catalog that hosts share, as one of them works with it: it sees the runs of its own schedules, judges its own clock,
+ * and raises, resolves and sends its own alerts, whatever the others do. Backups are the same in every view:
+ * `jobs/ownership.ts` says whose they are.
  */
 export function hostView(catalog: Catalog, scope: AlertScope): Catalog {
   const { host } = scope;
   const own: Partial<Catalog> = {
     whole: catalog,
     overview: overviewOf(catalog.overview, host),
+    clockRecords: clocksOf(catalog.clockRecords, host),
     changeAlert: (key, decide) => catalog.changeAlert(key, decide, scope),
     alerts: (filter) => catalog.alerts({ ...filter, host }),
     insertDeliveries: (records) => catalog.insertDeliveries(records, host),
@@ -39,4 +42,12 @@ function overviewOf(overview: Overview, host: string): Overview {
     scheduleRuns: (schedule, now) => overview.scheduleRuns(schedule, now, host),
   };
   return new Proxy(overview, { get: (_, name) => Reflect.get(own, name) ?? boundTo(overview, name) });
+}
+
+function clocksOf(records: ClockRecords, host: string): ClockRecords {
+  const own: Partial<ClockRecords> = {
+    trust: () => records.trust(host),
+    setTrust: (trust) => records.setTrust(trust, host),
+  };
+  return new Proxy(records, { get: (_, name) => Reflect.get(own, name) ?? boundTo(records, name) });
 }

@@ -1,9 +1,8 @@
 import type { ClockRecords, ClockTrust } from "../clock-records.ts";
+import { DROP_NAMELESS, SET_TRUST, TRUST } from "../sqlite/clock-records.ts";
 import type { Row } from "../sqlite/tables.ts";
 import type { Do } from "./transactions.ts";
 
-const SET_TRUST = `INSERT INTO clock_trust VALUES (1, $trusted_at, $accepted_until)
-  ON CONFLICT (single) DO UPDATE SET trusted_at = excluded.trusted_at, accepted_until = excluded.accepted_until`;
 /** Each side takes one step in an index by time. */
 const FIRST = `SELECT coalesce((SELECT started_at FROM runs WHERE id <> $except ORDER BY started_at LIMIT 1),
   (SELECT min(started_at) FROM backups)) AS at`;
@@ -17,16 +16,18 @@ export class PostgresClockRecords implements ClockRecords {
     this.#do = transact;
   }
 
-  trust(): Promise<ClockTrust | undefined> {
-    const sql = "SELECT trusted_at, accepted_until FROM clock_trust";
-    return this.#do("read the record of the clock", async ({ rows }) => (await rows<ClockTrust>(sql))[0]);
+  trust(host = ""): Promise<ClockTrust | undefined> {
+    return this.#do(
+      "read the record of the clock",
+      async ({ rows }) => (await rows<ClockTrust>(TRUST, { host }))[0],
+    );
   }
 
-  setTrust({ trusted_at, accepted_until }: ClockTrust): Promise<void> {
-    return this.#do(
-      "store the record of the clock",
-      async ({ run }) => void (await run(SET_TRUST, { trusted_at, accepted_until })),
-    );
+  setTrust({ trusted_at, accepted_until }: ClockTrust, host = ""): Promise<void> {
+    return this.#do("store the record of the clock", async ({ run }) => {
+      await run(DROP_NAMELESS, { host });
+      await run(SET_TRUST, { host, trusted_at, accepted_until });
+    });
   }
 
   first(except = ""): Promise<string | undefined> {

@@ -3,8 +3,13 @@ import type { ClockRecords, ClockTrust } from "../clock-records.ts";
 import type { Do } from "./busy.ts";
 import type { Row } from "./tables.ts";
 
-const SET_TRUST = `INSERT INTO clock_trust VALUES (1, $trusted_at, $accepted_until)
-  ON CONFLICT DO UPDATE SET trusted_at = excluded.trusted_at, accepted_until = excluded.accepted_until`;
+export const TRUST = `SELECT trusted_at, accepted_until FROM clock_trust
+  ORDER BY host <> $host, trusted_at LIMIT 1`;
+export const SET_TRUST = `INSERT INTO clock_trust (host, trusted_at, accepted_until)
+  VALUES ($host, $trusted_at, $accepted_until)
+  ON CONFLICT (host) DO UPDATE SET trusted_at = excluded.trusted_at, accepted_until = excluded.accepted_until`;
+/** The host that this was about has its own record now. */
+export const DROP_NAMELESS = "DELETE FROM clock_trust WHERE host = '' AND $host <> ''";
 /** Each side takes one step in an index by time. */
 const FIRST = `SELECT ifnull((SELECT started_at FROM runs WHERE id <> $except ORDER BY started_at LIMIT 1),
   (SELECT min(started_at) FROM backups)) AS at`;
@@ -20,19 +25,19 @@ export class SqliteClockRecords implements ClockRecords {
     this.#do = whileBusy;
   }
 
-  trust(): Promise<ClockTrust | undefined> {
-    const sql = "SELECT trusted_at, accepted_until FROM clock_trust";
+  trust(host = ""): Promise<ClockTrust | undefined> {
     return this.#do(
       "read the record of the clock",
-      () => this.#database.query<ClockTrust, []>(sql).get() ?? undefined,
+      () => this.#database.query<ClockTrust, Row>(TRUST).get({ host }) ?? undefined,
     );
   }
 
-  setTrust({ trusted_at, accepted_until }: ClockTrust): Promise<void> {
-    return this.#do(
-      "store the record of the clock",
-      () => void this.#database.query<never, Row>(SET_TRUST).run({ trusted_at, accepted_until }),
-    );
+  setTrust({ trusted_at, accepted_until }: ClockTrust, host = ""): Promise<void> {
+    const set = this.#database.transaction(() => {
+      this.#database.query<never, Row>(DROP_NAMELESS).run({ host });
+      this.#database.query<never, Row>(SET_TRUST).run({ host, trusted_at, accepted_until });
+    });
+    return this.#do("store the record of the clock", () => set.immediate());
   }
 
   first(except = ""): Promise<string | undefined> {

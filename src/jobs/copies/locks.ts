@@ -16,7 +16,7 @@ type LockContext = Pick<
   JobContext,
   "catalog" | "clock" | "config" | "host" | "installation" | "log" | "signal" | "storages"
 >;
-type ClockContext = Pick<JobContext, "catalog" | "clock" | "config" | "signal" | "storages">;
+type ClockContext = Pick<JobContext, "catalog" | "clock" | "config" | "host" | "signal" | "storages">;
 type LockedBackup = Pick<BackupRecord, "id" | "object_key" | "started_at" | "server" | "database">;
 
 /** The record of a lock. */

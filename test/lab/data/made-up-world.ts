@@ -26,6 +26,24 @@ export interface Known extends BackupRecord {
   copies: CopyRecord[];
 }
 
+interface WorldOptions {
+  keep?: string;
+  guard?: string;
+  cleanup?: string;
+  /** By default it has a catalog of its own. */
+  host?: WorldHost;
+}
+
+/** A host of a shared catalog. */
+interface WorldHost {
+  name: string;
+  server: string;
+  /** The URL of the catalog. */
+  catalog: string;
+  /** Where its storages are, the same for all hosts. */
+  directory: string;
+}
+
 /** A pg321 without PostgreSQL: a real catalog, real directories, and a manual clock. */
 export class World implements AsyncDisposable {
   readonly #directory: string;
@@ -38,20 +56,22 @@ export class World implements AsyncDisposable {
     this.#clock = clock;
   }
 
-  static async make({ keep = "", guard = "", cleanup = "" }): Promise<World> {
-    const directory = await mkdtemp(join(tmpdir(), "pg321-guards-"));
+  static async make({ keep = "", guard = "", cleanup = "", host }: WorldOptions): Promise<World> {
+    const directory = host?.directory ?? (await mkdtemp(join(tmpdir(), "pg321-guards-")));
     const clock = new ManualClock();
     const tables = NAMES.map(
       (name) =>
         `[[storage]]\nname = "${name}"\ntype = "local"\npath = "${join(directory, name)}"\n` +
         `off_site = ${name === "vault"}\nkeep.days = ${STORAGES[name]}\n${keep}`,
     );
-    for (const name of NAMES) await mkdir(join(directory, name));
-    const file = join(directory, "config.toml");
+    for (const name of NAMES) await mkdir(join(directory, name), { recursive: true });
+    const { name: own = "", server = "main" } = host ?? {};
+    const file = join(directory, `config${own}.toml`);
+    const shared = host ? `[catalog]\nurl = "${host.catalog}"\n[fleet]\nhost = "${own}"\n` : "";
     await writeFile(
       file,
-      `timezone = "Europe/Berlin"\nstate_dir = "${directory}/state"\n[[server]]\nname = "main"\n` +
-        `${tables.join("")}[encryption]\nmode = "none"\n[guard]\n${guard}\n[cleanup]\n${cleanup}\n`,
+      `timezone = "Europe/Berlin"\nstate_dir = "${directory}/state${own}"\n[[server]]\nname = "${server}"\n` +
+        `${tables.join("")}[encryption]\nmode = "none"\n[guard]\n${guard}\n[cleanup]\n${cleanup}\n${shared}`,
     );
     const context = await openContext({
       config: await loadConfig(file, { env: {} }),
@@ -73,15 +93,26 @@ export class World implements AsyncDisposable {
     storages: readonly StorageName[],
     change: Partial<BackupRecord> = {},
   ): Promise<string> {
-    const { catalog, installation } = this.context;
+    const { catalog, installation, config } = this.context;
+    const server = String(config.server[0]?.name);
+    const host = catalog.isShared ? this.context.host : null;
     const startedAt = this.#clock.now();
     const id = crypto.randomUUID();
     const key = objectKey({
-      ...{ server: "main", database, kind: "dump", backupId: id },
+      ...{ server, database, kind: "dump", backupId: id },
       ...{ startedAt, compression: "zstd", isSealed: false },
     });
     const record = backupRecord({
-      ...{ id, installation, database, object_key: key, status: "VERIFIED", encryption: "none" },
+      ...{
+        id,
+        installation,
+        server,
+        host,
+        database,
+        object_key: key,
+        status: "VERIFIED",
+        encryption: "none",
+      },
       ...{ started_at: startedAt.toISOString(), finished_at: startedAt.toISOString() },
       ...{ object_bytes: OBJECT.length, manifest: "{}" },
       ...change,
@@ -165,6 +196,6 @@ export class World implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.context[Symbol.asyncDispose]();
-    await rm(this.#directory, { recursive: true });
+    await rm(this.#directory, { recursive: true, force: true });
   }
 }

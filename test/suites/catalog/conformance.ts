@@ -9,9 +9,9 @@ import { hosts } from "./hosts.ts";
 import { leases } from "./leases.ts";
 import { listings } from "./listings.ts";
 import { lockProbes } from "./lock-probes.ts";
+import { ownRecords } from "./own-records.ts";
 import { outlines, pagesOfCopies } from "./pages.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
-import { recoveryKits } from "./recovery-kits.ts";
 import { removed, retainedGlobals } from "./removal.ts";
 import { restoreTests } from "./restore-tests.ts";
 import { ruleMarks } from "./rule-marks.ts";
@@ -58,13 +58,13 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("alerts", () => alerts(use, reopen));
     describe("deliveries", () => deliveries(use, reopen));
     describe("hosts", () => hosts(use, reopen));
+    describe("own records of hosts", () => ownRecords(use, reopen));
     describe("leases", () => leases(use, reopen));
     describe("tokens of leases, and alerts of hosts", () => fences(use));
     describe("due times that hosts share", () => slots(use));
     describe("restore tests", () => restoreTests(use, reopen, () => fixture.open()));
     describe("scratch databases", () => scratchDatabases(use, reopen));
     describe("listings of storages", () => listings(use, reopen));
-    describe("recovery kits", () => recoveryKits(use, reopen));
     describe("probes of immutability", () => lockProbes(use, reopen));
     describe("marks of 3-2-1-1-0", () => ruleMarks(use, reopen));
     describe("usage", () => usage(use));
@@ -83,15 +83,6 @@ function installation(use: Use, reopen: Reopen): void {
     expect(await use().belongTo("other")).toBe("given");
     await reopen();
     expect(await use().installation()).toBe("given");
-  });
-
-  test("the last export of the host's files is remembered", async () => {
-    expect(await use().hostExports.last()).toBeUndefined();
-    const first = { exported_at: "2026-01-01T00:00:00.000Z", fingerprint: "a".repeat(64) };
-    const second = { exported_at: "2026-01-02T00:00:00.000Z", fingerprint: "b".repeat(64) };
-    for (const one of [first, second]) await use().hostExports.record(one);
-    await reopen();
-    expect(await use().hostExports.last()).toEqual(second);
   });
 }
 

@@ -1,7 +1,7 @@
 import { RUN_JOBS } from "../../../config/config.ts";
 import type { HostRecord, Hosts } from "../../hosts.ts";
 import type { RunRecord } from "../../records.ts";
-import { ALL_HOSTS, LAST_RUNS, ONE_HOST, REMOVE_HOST } from "../../sqlite/fleet/hosts.ts";
+import { ALL_HOSTS, LAST_RUNS, ONE_HOST, REMOVE_HOST, REMOVE_RECORDS } from "../../sqlite/fleet/hosts.ts";
 import { upsert } from "../../sqlite/statements.ts";
 import type { Row } from "../../sqlite/tables.ts";
 import { fromRow, HOSTS, RUNS } from "../../sqlite/tables.ts";
@@ -29,10 +29,11 @@ export class PostgresHosts implements Hosts {
   }
 
   forget(host: string, silentSince: string): Promise<boolean> {
-    return this.#do(
-      "remove a host",
-      async ({ run }) => (await run(REMOVE_HOST, { host, silentSince })) === 1,
-    );
+    return this.#do("remove a host", async ({ run }) => {
+      if ((await run(REMOVE_HOST, { host, silentSince })) !== 1) return false;
+      for (const sql of REMOVE_RECORDS) await run(sql, { host });
+      return true;
+    });
   }
 
   async lastRuns(): Promise<RunRecord[]> {

@@ -11,6 +11,8 @@ export const ONE_HOST = "SELECT * FROM hosts WHERE host = $host";
 export const ALL_HOSTS = "SELECT * FROM hosts ORDER BY host";
 export const REMOVE_HOST =
   "DELETE FROM hosts WHERE host = $host AND (stopped_at IS NOT NULL OR heartbeat_at <= $silentSince)";
+/** What only this host knew about itself. */
+export const REMOVE_RECORDS: readonly string[] = ["DELETE FROM clock_trust WHERE host = $host"];
 /** Each pair of host and job takes one step in the index `runs_by_host`. */
 export const LAST_RUNS = `WITH jobs (job) AS (SELECT value FROM json_each($jobs))
   SELECT runs.* FROM hosts CROSS JOIN jobs JOIN runs ON runs.id = (
@@ -42,10 +44,13 @@ export class SqliteHosts implements Hosts {
   }
 
   forget(host: string, silentSince: string): Promise<boolean> {
-    return this.#do(
-      "remove a host",
-      () => this.#database.query<never, Row>(REMOVE_HOST).run({ host, silentSince }).changes === 1,
-    );
+    const run = (sql: string, values: Row) => this.#database.query<never, Row>(sql).run(values).changes;
+    const forget = this.#database.transaction(() => {
+      if (run(REMOVE_HOST, { host, silentSince }) !== 1) return false;
+      for (const sql of REMOVE_RECORDS) run(sql, { host });
+      return true;
+    });
+    return this.#do("remove a host", () => forget.immediate());
   }
 
   async lastRuns(): Promise<RunRecord[]> {

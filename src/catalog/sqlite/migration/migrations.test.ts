@@ -2,7 +2,10 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { migrate } from "./migrate.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import { CLOCKS_OF_HOSTS } from "./of-hosts.ts";
 
+/** The version whose step to the next one gives each host its own records. */
+const BEFORE_OWN_RECORDS = MIGRATIONS.indexOf(CLOCKS_OF_HOSTS);
 const version = (database: Database) => database.query("PRAGMA user_version").get();
 const tables = (database: Database) =>
   database.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
@@ -19,6 +22,15 @@ test("an older catalog is migrated step by step and keeps its contents", () => {
   migrate(database, "c", { migrations: later });
   expect(version(database)).toEqual({ user_version: 3 });
   expect(database.query("SELECT * FROM installation").get()).toEqual({ only: 1, id: "kept", label: "kept!" });
+});
+
+test("what the only host knew about itself stays its own", () => {
+  using database = new Database(":memory:");
+  migrate(database, "c", { migrations: MIGRATIONS.slice(0, BEFORE_OWN_RECORDS) });
+  database.run("INSERT INTO clock_trust VALUES (1, '2026-01-01', '2026-02-01')");
+  migrate(database, "c");
+  const trust = { host: "", trusted_at: "2026-01-01", accepted_until: "2026-02-01" };
+  expect(database.query("SELECT * FROM clock_trust").all()).toEqual([trust]);
 });
 
 test("a second pass changes nothing", () => {

@@ -1,0 +1,67 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { CleanupReport } from "../../../src/jobs/cleanup/report.ts";
+import { World } from "../../lab/data/made-up-world.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+/** What hosts of a shared catalog know about themselves, each with a clock of its own. */
+
+const postgres = usePostgres();
+
+/** Two hosts with a server each, on a new catalog, and the same storages, none of which reports the time. */
+async function twoHosts(): Promise<{ a: World; b: World } & AsyncDisposable> {
+  await using made = new AsyncDisposableStack();
+  const catalog = postgres.url(await postgres.createDatabase());
+  const directory = await mkdtemp(join(tmpdir(), "pg321-two-worlds-"));
+  const host = (name: string, server: string) => ({ host: { name, server, catalog, directory } });
+  const a = made.use(await World.make(host("a", "main")));
+  const b = made.use(await World.make(host("b", "shop")));
+  const all = made.move();
+  return { a, b, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+/** One backup and one cleanup a day on both hosts. Returns the cleanups of the last day. */
+async function live(hosts: readonly World[], days: number): Promise<CleanupReport[]> {
+  let reports: CleanupReport[] = [];
+  for (let day = 0; day < days; day++) {
+    reports = [];
+    for (const host of hosts) {
+      await host.wait(1);
+      await host.backup("app", ["disk", "vault"]);
+      reports.push(...(await host.cleanup()));
+    }
+  }
+  return reports;
+}
+
+const stops = ({ statistics }: CleanupReport) => statistics.suspended.join("; ");
+const deleted = ({ statistics }: CleanupReport) => statistics.storages["disk"]?.deleted ?? 0;
+
+describe("the clock of each host is judged alone", () => {
+  test("a plan that a person confirms on one host ends the stop of no other one with the same wrong clock", async () => {
+    await using hosts = await twoHosts();
+    const { a, b } = hosts;
+    await live([a, b], 1);
+    for (const host of [a, b]) await host.wait(30);
+    const [stopped, also] = (await live([a, b], 1)) as [CleanupReport, CleanupReport];
+    expect(stops(stopped)).toContain("nothing is recorded");
+    expect(stops(also)).toContain("nothing is recorded");
+    expect(deleted(await a.confirm(stopped.statistics.plan_hash ?? ""))).toBeGreaterThan(0);
+    const [later, stillStopped] = (await live([a, b], 1)) as [CleanupReport, CleanupReport];
+    expect(stops(later)).toBe("");
+    expect(stops(stillStopped)).toContain("nothing is recorded");
+    expect(deleted(stillStopped)).toBe(0);
+  }, 60_000);
+
+  test("a host whose clock is ahead stops only its own cleanup", async () => {
+    await using hosts = await twoHosts();
+    const { a, b } = hosts;
+    await live([a, b], 1);
+    await b.wait(5);
+    await live([b], 1);
+    const [report] = (await live([a], 1)) as [CleanupReport];
+    expect(stops(report)).toBe("");
+  }, 60_000);
+});

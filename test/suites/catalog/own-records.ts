@@ -1,0 +1,71 @@
+import { expect, test } from "bun:test";
+import type { Catalog } from "../../../src/catalog/catalog.ts";
+import type { BackupRecord } from "../../../src/catalog/records.ts";
+import { hostRecord } from "./hosts.ts";
+import { backupRecord } from "./records.ts";
+
+/** What each host of a shared catalog knows about itself; a call without a host is that of the only one. */
+export function ownRecords(use: () => Catalog, reopen: () => Promise<void>): void {
+  test("each host has its own trust in its clock, and before that the oldest that is known", async () => {
+    const trust = (day: number) => ({
+      trusted_at: `2026-01-0${day}T00:00:00.000Z`,
+      accepted_until: day === 2 ? "2026-02-01T00:00:00.000Z" : null,
+    });
+    const known = () => Promise.all([undefined, "a", "b", "c"].map((host) => use().clockRecords.trust(host)));
+    expect(await known()).toEqual([undefined, undefined, undefined, undefined]);
+    for (const day of [1, 2]) await use().clockRecords.setTrust(trust(day));
+    // Two are of one host, as its catalog in a file had it before it was copied.
+    expect(await known()).toEqual([trust(2), trust(2), trust(2), trust(2)]);
+    await use().clockRecords.setTrust(trust(4), "b");
+    await use().clockRecords.setTrust(trust(3), "a");
+    await reopen();
+    expect(await known()).toEqual([trust(3), trust(3), trust(4), trust(3)]);
+    await use().clockRecords.setTrust(trust(5), "a");
+    expect(await known()).toEqual([trust(4), trust(5), trust(4), trust(4)]);
+    for (const host of ["a", "b"]) {
+      await use().hosts.put(hostRecord({ host, stopped_at: trust(5).trusted_at }));
+      await use().hosts.forget(host, trust(5).trusted_at);
+    }
+    expect(await known()).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
+  test("the last export of the host's files is remembered", async () => {
+    expect(await use().hostExports.last()).toBeUndefined();
+    const first = { exported_at: "2026-01-01T00:00:00.000Z", fingerprint: "a".repeat(64) };
+    const second = { exported_at: "2026-01-02T00:00:00.000Z", fingerprint: "b".repeat(64) };
+    for (const one of [first, second]) await use().hostExports.record(one);
+    await reopen();
+    expect(await use().hostExports.last()).toEqual(second);
+  });
+
+  test("the last recovery kit is remembered", async () => {
+    expect(await use().recoveryKits.last()).toBeUndefined();
+    const first = { made_at: "2026-01-03T00:00:00.000Z", fingerprint: "a".repeat(64) };
+    // Of a clock that was set back: it is still the one made last.
+    const second = { made_at: "2026-01-02T00:00:00.000Z", fingerprint: "b".repeat(64) };
+    for (const one of [first, second]) await use().recoveryKits.record(one);
+    await reopen();
+    expect(await use().recoveryKits.last()).toEqual(second);
+  });
+
+  test("good encrypted backups are counted by their recipients, newest first", async () => {
+    const before = await use().recoveryKits.sealedBackups();
+    const made = (day: number, change: Partial<BackupRecord>) =>
+      use().insertBackup(
+        backupRecord({ started_at: `2030-01-0${day}T00:00:00.000Z`, status: "VERIFIED", ...change }),
+      );
+    await made(1, { recipients: "age1old" });
+    await made(3, { recipients: "age1new age1safe", status: "PARTIAL" });
+    await made(2, { recipients: "age1old" });
+    await made(4, { recipients: "age1old", status: "FAILED" });
+    await made(5, { recipients: null, encryption: "none" });
+    const added = (await use().recoveryKits.sealedBackups()).filter(
+      ({ recipients }) => !before.some((one) => one.recipients?.join() === recipients?.join()),
+    );
+    const at = (day: number) => `2030-01-0${day}T00:00:00.000Z`;
+    expect(added).toEqual([
+      { recipients: ["age1new", "age1safe"], backups: 1, first_started_at: at(3), last_started_at: at(3) },
+      { recipients: ["age1old"], backups: 2, first_started_at: at(1), last_started_at: at(2) },
+    ]);
+  });
+}

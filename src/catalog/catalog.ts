@@ -29,7 +29,7 @@ import type { RecoveryKits } from "./recovery-kits.ts";
 import type { RestoreTests } from "./restore-tests.ts";
 import type { RuleMarks } from "./rule-marks.ts";
 import type { ScratchDatabases } from "./scratch-databases.ts";
-import type { SpoolStatus } from "./spool/status.ts";
+import type { Outage, SpoolStatus } from "./spool/status.ts";
 import type { Identities } from "./storages/identities.ts";
 import type { Listings } from "./storages/listings.ts";
 import type { Usage } from "./usage.ts";
@@ -121,8 +121,13 @@ export interface Catalog extends AsyncDisposable {
   readonly usage: Usage;
   readonly verification: Verification;
   readonly scratchDatabases: ScratchDatabases;
-  /** How its spool stands; undefined if it has none. */
-  readonly spool?: { status(): SpoolStatus };
+  /** Undefined if it has no spool. */
+  readonly spool?: {
+    /** Throws if the file of the spool cannot be read. */
+    status(): SpoolStatus;
+    /** Undefined while the catalog is reachable. Reads no file, and never throws. */
+    outage(): Outage | undefined;
+  };
 
   /** The id of the installation that the catalog belongs to; undefined in a new catalog. */
   installation(): Promise<string | undefined>;

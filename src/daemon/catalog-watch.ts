@@ -31,23 +31,23 @@ export class CatalogWatch {
   /** Never throws. */
   look(context: JobContext): void {
     this.#log();
-    const spool = context.catalog.spool?.status();
+    const { spool } = context.catalog;
     if (spool === undefined) return;
-    const { unreachable_since: since } = spool;
-    if (since === null) {
+    const outage = spool.outage();
+    if (outage === undefined) {
       if (this.#isRaised !== false) void resolveAlert(context, KEY, "the catalog is reachable again");
       this.#isRaised = false;
       return;
     }
-    const ageMs = this.#tools.clock.now().getTime() - Date.parse(since);
+    const ageMs = this.#tools.clock.now().getTime() - Date.parse(outage.since);
     if (this.#isRaised === true || ageMs < ALERT_AFTER_MS) return;
     this.#isRaised = true;
     void raiseAlert(context, {
       ...{ level: "WARNING", job: "backup", run_id: null, server: null, database: null },
       key: KEY,
-      message: `the catalog is unreachable since ${timeText(since)}: this host goes on with its last knowledge`,
+      message: `the catalog is unreachable since ${timeText(outage.since)}: this host goes on with its last knowledge`,
       metadata: {
-        error: spool.reason,
+        error: outage.reason,
         hint: "look at the server in catalog.url; backups go on and are recorded later, cleanup and other jobs wait",
       },
     });

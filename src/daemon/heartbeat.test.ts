@@ -131,9 +131,9 @@ test("a daemon records its host as soon as the catalog is reachable again", asyn
   await using at = await fixture();
   const { catalog, clock } = at;
   let since: string | null = "2026-11-23T00:00:00.000Z";
-  const status = () => ({ unreachable_since: since, reason: "no answer", waiting: 0 });
+  const outage = () => (since === null ? undefined : { since, reason: "no answer" });
   const seen = new Proxy(catalog, {
-    get: (target, name) => (name === "spool" ? { status } : boundTo(target, name)),
+    get: (target, name) => (name === "spool" ? { outage } : boundTo(target, name)),
   });
   await using _heartbeat = await at.start(seen);
   await clock.advance(HEARTBEAT_MS + HEARTBEAT_MS / 4);

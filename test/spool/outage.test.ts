@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { MINUTE_MS } from "../../src/base/limits.ts";
 import type { AlertRecord } from "../../src/catalog/records.ts";
 import { NOT_READ, READ } from "../../src/catalog/spool/knowledge.ts";
+import { unreachableSince } from "../../src/catalog/spool/reachable.ts";
 import { REACHABLE } from "../fixtures/catalog-status.ts";
 import { eventually } from "../lab/machine/running.ts";
 import { isUnreachable, type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
@@ -259,4 +260,21 @@ test("of every table it is decided whether a host remembers it", async () => {
     select tablename as name from pg_tables where schemaname = 'pg321'`;
   const both = there.map(({ name }) => name).filter((name) => here.some((one) => one.name === name));
   expect(both.toSorted()).toEqual([...READ.map(([table]) => table), ...NOT_READ].toSorted());
+});
+
+test("whether the catalog is reachable is known, whatever has become of the file of the spool", async () => {
+  const place = await spools.newPlace();
+  await using catalog = await spools.open(place);
+  using file = new Database(place.path);
+  const state = () => ({ since: unreachableSince(catalog), status: () => catalog.spool?.status() });
+  file.run("ALTER TABLE journal RENAME TO lost");
+  expect(state().status).toThrow("journal");
+  expect(state().since).toBeUndefined();
+  spools.relay.cut();
+  await catalog.overview.databases();
+  expect(state().since).toEqual(expect.any(String));
+  file.run("ALTER TABLE lost RENAME TO journal");
+  expect(state().status()).toMatchObject({ unreachable_since: state().since });
+  spools.relay.pass();
+  await spools.untilBack(catalog);
 });

@@ -11,7 +11,7 @@ import type { SpoolFile } from "./file.ts";
 import { learn, learnFleet, type Own } from "./knowledge.ts";
 import { carryLeases } from "./leases.ts";
 import { restoreLost } from "./lost.ts";
-import type { SpoolStatus } from "./status.ts";
+import type { Outage, SpoolStatus } from "./status.ts";
 import { CatalogUnreachableError, isOutage } from "./unreachable.ts";
 
 /** How often an unreachable catalog is asked. */
@@ -47,19 +47,19 @@ export class Connection {
   }
 
   status(): SpoolStatus {
-    const isOut = this.#since !== undefined;
+    const { outage } = this;
     return {
-      unreachable_since: this.#since ?? null,
-      reason: isOut ? this.#reason : null,
-      known_at: isOut ? (this.#tools.file.fleetKnownAt() ?? null) : null,
+      unreachable_since: outage?.since ?? null,
+      reason: outage?.reason ?? null,
+      known_at: outage ? (this.#tools.file.fleetKnownAt() ?? null) : null,
       waiting: this.#tools.file.waiting(),
       ...this.#tools.file.refused(),
     };
   }
 
-  /** Why the catalog cannot be reached; undefined if it can. */
-  get reason(): string | undefined {
-    return this.#since === undefined ? undefined : this.#reason;
+  /** Undefined while the catalog can be reached. */
+  get outage(): Outage | undefined {
+    return this.#since === undefined ? undefined : { since: this.#since, reason: this.#reason };
   }
 
   /** Connects for the first time. Rejects if the catalog refuses, or is unreachable and nothing is known of it here. */

@@ -4,14 +4,14 @@ import { CatalogUnreachableError } from "./unreachable.ts";
 
 /** Since when a catalog with a spool has been unreachable; undefined while it is reachable. */
 export function unreachableSince({ spool }: Catalog): string | undefined {
-  return spool?.status().unreachable_since ?? undefined;
+  return spool?.outage()?.since;
 }
 
 /** Refuses what must see the whole catalog, or removes something, while it is unreachable. */
 export function requireReachable(catalog: Catalog, doing: string): void {
-  const since = unreachableSince(catalog);
-  if (since === undefined) return;
-  const reason = catalog.spool?.status().reason ?? "";
+  const outage = catalog.spool?.outage();
+  if (outage === undefined) return;
+  const { since, reason } = outage;
   throw new CatalogUnreachableError(
     "storage",
     `${doing} waits for the catalog, unreachable since ${timeText(since)}: ${reason}`,

@@ -6,7 +6,6 @@ import { hostOf } from "../sqlite/fleet/alerts.ts";
 import { type Call, invoke, KINDS, type Kind } from "./calls.ts";
 import { Connection, type ConnectionTools } from "./connection.ts";
 import { fenceOf, withFence } from "./fences.ts";
-import type { SpoolStatus } from "./status.ts";
 import { type CallMark, CatalogUnreachableError, isOutage, UnsettledChangeError } from "./unreachable.ts";
 
 type Decide = Parameters<Catalog["changeAlert"]>[1];
@@ -53,7 +52,7 @@ export class Spooled {
       ...own,
       ...others,
       isShared: true,
-      spool: { status: (): SpoolStatus => this.#connection.status() },
+      spool: { status: () => this.#connection.status(), outage: () => this.#connection.outage },
       [Symbol.asyncDispose]: () => this.#close(),
     } as unknown as Catalog;
   }
@@ -233,9 +232,13 @@ export class Spooled {
   }
 
   #refusal(): Pg321Error {
-    return new CatalogUnreachableError("storage", this.#connection.reason ?? "the catalog is unreachable", {
-      hint: "this needs the catalog: the daemon does it once that is reachable, a command must be run again; backups go on meanwhile",
-      retryable: true,
-    });
+    return new CatalogUnreachableError(
+      "storage",
+      this.#connection.outage?.reason ?? "the catalog is unreachable",
+      {
+        hint: "this needs the catalog: the daemon does it once that is reachable, a command must be run again; backups go on meanwhile",
+        retryable: true,
+      },
+    );
   }
 }

@@ -1,3 +1,10 @@
+/** That this process cannot reach the catalog. */
+export interface Outage {
+  /** RFC 3339 UTC. */
+  since: string;
+  reason: string;
+}
+
 /** How a host stands that keeps its records for a catalog that it may not reach. */
 export interface SpoolStatus {
   /** Since when the catalog has been unreachable, RFC 3339 UTC; null while it is reachable. */

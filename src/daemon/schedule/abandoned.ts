@@ -50,14 +50,14 @@ export class AbandonedBackups {
   }
 
   async #look(inForce: ContextInForce): Promise<void> {
-    using _used = inForce.use();
-    const { catalog, config } = inForce.context;
-    const isShared = catalog.isShared && config.fleet.workers === "any";
-    if (!isShared || unreachableSince(catalog) !== undefined) return;
-    const before = this.#suspected;
-    const found = new Set<string>();
-    this.#suspected = found;
     try {
+      using _used = inForce.use();
+      const { catalog, config } = inForce.context;
+      const isShared = catalog.isShared && config.fleet.workers === "any";
+      if (!isShared || unreachableSince(catalog) !== undefined) return;
+      const before = this.#suspected;
+      const found = new Set<string>();
+      this.#suspected = found;
       for (const schedule of schedulesOf(config)) {
         if (schedule.job !== "backup" || this.#tools.isBusy(schedule.name)) continue;
         const slots = await abandonedSlots(inForce.context, schedule);

@@ -57,9 +57,24 @@ test("what was one record for all hosts is the record of each after an upgrade",
   await migrate(transactions, { migrations: MIGRATIONS.slice(0, BEFORE_OWN_RECORDS) });
   await using admin = disposable(connectTo(postgres.address, name));
   for (const host of ["a", "b"])
-    await admin.sql`insert into pg321.hosts values (${host}, '1', 1, '', '', null, '[]', '[]', '[]', '[]')`;
+    await admin.sql`insert into pg321.hosts values
+      (${host}, '1', 1, '', '', null, ${`[{"name":"disk-${host}"},{"name":"bucket"}]`}, '[]', '[]', '[]')`;
+  for (const name of ["disk-a", "disk-b", "bucket", "former"])
+    await admin.sql`insert into pg321.storages values (${name}, '2026-01-02', 'away', null, null, 3, 'full', '2026-01-01')`;
   await admin.sql`insert into pg321.clock_trust values (1, '2026-01-01', '2026-02-01')`;
   await using catalog = await openCatalog(at, { clock: systemClock });
+  const checks = async (host: string) =>
+    (await catalog.overview.storages(host)).map(({ name, check_error, errors }) => [
+      name,
+      check_error,
+      errors,
+    ]);
+  expect(await checks("b")).toEqual([
+    ["bucket", "away", 3],
+    ["disk-a", null, 3],
+    ["disk-b", "away", 3],
+    ["former", null, 3],
+  ]);
   const trust = { trusted_at: "2026-01-01", accepted_until: "2026-02-01" };
   await catalog.clockRecords.setTrust({ ...trust, trusted_at: "2026-03-01" }, "a");
   // Another host that joins later begins from the same.

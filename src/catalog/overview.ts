@@ -14,14 +14,14 @@ export interface DatabaseRecord {
 /** What the catalog knows of a storage besides its copies. */
 export interface StorageRecord {
   name: string;
-  /** When it was last checked; null: never. */
+  /** When this host last checked it; null: never. */
   checked_at: string | null;
   /** Why that check failed; null if it did not. */
   check_error: string | null;
   /** Of its file system, if it has one. */
   free_bytes: number | null;
   total_bytes: number | null;
-  /** Number of failures of its copies and checks. */
+  /** Number of failures of its copies, of all hosts, and of its checks by this host. */
   errors: number;
   last_error: string | null;
   last_error_at: string | null;
@@ -152,9 +152,10 @@ export interface Overview {
   seeDatabases(server: string, databases: readonly string[], at: string): Promise<void>;
   /** In order of server and name. */
   databases(): Promise<DatabaseRecord[]>;
-  seeStorage(name: string, look: StorageLook): Promise<void>;
-  /** In order of name. */
-  storages(): Promise<StorageRecord[]>;
+  /** `host`, here and below: by this host of a shared catalog, which may reach what others do not. */
+  seeStorage(name: string, look: StorageLook, host?: string): Promise<void>;
+  /** In order of name. Without a host: as the host saw each that checked it last. */
+  storages(host?: string): Promise<StorageRecord[]>;
   /** In order of server, database and storage; only databases and storages that have, or had, a copy. */
   copyTotals(now: Date): Promise<CopyTotal[]>;
   /** Since the catalog was created, including runs whose records were pruned. In order of job and outcome. `host`: only its own. */

@@ -6,8 +6,8 @@ import type { AlertRecord } from "../records.ts";
 import { boundTo } from "./fenced-catalog.ts";
 
 /**
- * A catalog that hosts share, as one of them works with it: it sees the runs of its own schedules, judges its own clock,
- * and raises, resolves and sends its own alerts, whatever the others do. Backups are the same in every view:
+ * A catalog that hosts share, as one of them works with it: it sees the runs of its own schedules, sees its own checks of
+ * storages, judges its own clock, and raises, resolves and sends its own alerts, whatever the others do. Backups are the same in every view:
  * `jobs/ownership.ts` says whose they are.
  */
 export function hostView(catalog: Catalog, scope: AlertScope): Catalog {
@@ -35,6 +35,8 @@ function overviewOf(overview: Overview, host: string): Overview {
   const own: Partial<Overview> = {
     // The name of a schedule has no slash before its first word.
     seeSchedule: (name, pattern, at) => overview.seeSchedule(`${host}/${name}`, pattern, at),
+    seeStorage: (name, look) => overview.seeStorage(name, look, host),
+    storages: () => overview.storages(host),
     lastScheduled: (schedule, until) => overview.lastScheduled(schedule, until, host),
     runTotals: () => overview.runTotals(host),
     noticeTotals: (notifier) => overview.noticeTotals(notifier, host),

@@ -27,6 +27,7 @@ import {
   RECENT_BACKUPS,
 } from "../sqlite/overview.ts";
 import { given, RUN_TOTALS, runsOf } from "../sqlite/statements.ts";
+import { CHECKS, DROP_NAMELESS_CHECK, storageRecords } from "../sqlite/storages/checks.ts";
 import type { Row } from "../sqlite/tables.ts";
 import { fromRow, RUNS } from "../sqlite/tables.ts";
 import { readableJson } from "./dialect.ts";
@@ -42,9 +43,9 @@ const SEE_DATABASE = `INSERT INTO databases AS known VALUES ($server, $database,
     first_seen_at = least(known.first_seen_at, excluded.first_seen_at),
     last_seen_at = excluded.last_seen_at, gone_at = NULL`;
 const SEE_STORAGE = `INSERT INTO storages AS known
-    (name, checked_at, check_error, free_bytes, total_bytes, errors, last_error, last_error_at)
-  VALUES ($name, $checked_at, $check_error, $free_bytes, $total_bytes, $failed, $check_error, $failed_at)
-  ON CONFLICT (name) DO UPDATE SET checked_at = excluded.checked_at, check_error = excluded.check_error,
+    (host, name, checked_at, check_error, free_bytes, total_bytes, errors, last_error, last_error_at)
+  VALUES ($host, $name, $checked_at, $check_error, $free_bytes, $total_bytes, $failed, $check_error, $failed_at)
+  ON CONFLICT (host, name) DO UPDATE SET checked_at = excluded.checked_at, check_error = excluded.check_error,
     free_bytes = excluded.free_bytes, total_bytes = excluded.total_bytes, errors = known.errors + excluded.errors,
     last_error = coalesce(excluded.last_error, known.last_error),
     last_error_at = coalesce(excluded.last_error_at, known.last_error_at)`;
@@ -108,14 +109,17 @@ export class PostgresOverview implements Overview {
     return this.#read("databases", "SELECT * FROM databases ORDER BY server, database");
   }
 
-  seeStorage(name: string, look: StorageLook): Promise<void> {
+  seeStorage(name: string, look: StorageLook, host = ""): Promise<void> {
     const failed = look.check_error !== null;
-    const values = { name, ...look, failed: Number(failed), failed_at: failed ? look.checked_at : null };
-    return this.#do("store a storage", async ({ run }) => void (await run(SEE_STORAGE, values)));
+    const failure = { failed: Number(failed), failed_at: failed ? look.checked_at : null };
+    return this.#do("store a storage", async ({ run }) => {
+      await run(DROP_NAMELESS_CHECK, { host, name });
+      await run(SEE_STORAGE, { host, name, ...look, ...failure });
+    });
   }
 
-  storages(): Promise<StorageRecord[]> {
-    return this.#read("storages", "SELECT * FROM storages ORDER BY name");
+  async storages(host = ""): Promise<StorageRecord[]> {
+    return storageRecords(await this.#read("storages", CHECKS, { host }));
   }
 
   async copyTotals(now: Date): Promise<CopyTotal[]> {

@@ -53,7 +53,7 @@ export const READ: readonly (readonly [table: string, sql: string])[] = [
   ["lock_probes", `SELECT * FROM lock_probes ORDER BY probed_at DESC LIMIT ${ROWS_KEPT}`],
   ["rule_marks", `SELECT * FROM rule_marks WHERE server ${OWN}`],
   ["recovery_kits", "SELECT * FROM recovery_kits ORDER BY id DESC LIMIT 1"],
-  ["storages", "SELECT * FROM storages"],
+  ["storages", "SELECT * FROM storages WHERE host IN ('', $host)"],
   ["copy_totals", `SELECT * FROM copy_totals WHERE server ${OWN}`],
   ["run_totals", "SELECT * FROM run_totals"],
   ["latest_backups", `SELECT * FROM latest_backups WHERE server ${OWN}`],

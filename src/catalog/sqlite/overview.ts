@@ -22,6 +22,7 @@ import { type LatestReader, latestBackups, type Reading, standings } from "./new
 import { END_OF_TIME, newestCopied, newestRun, newestRunOf } from "./newest/newest.ts";
 import { noticeTotals } from "./notices.ts";
 import { given, RUN_TOTALS, runsOf } from "./statements.ts";
+import { CHECKS, DROP_NAMELESS_CHECK, storageRecords } from "./storages/checks.ts";
 import { fromRow, type Row, RUNS } from "./tables.ts";
 
 const SEE_SCHEDULE = `INSERT INTO schedules VALUES ($name, $pattern, $at)
@@ -30,9 +31,10 @@ const SEE_DATABASE = `INSERT INTO databases VALUES ($server, $database, $at, $at
   ON CONFLICT DO UPDATE SET first_seen_at = min(first_seen_at, $at), last_seen_at = $at, gone_at = NULL`;
 export const MISS_DATABASES: string = `UPDATE databases SET gone_at = $at WHERE server = $server AND gone_at IS NULL
   AND database NOT IN (SELECT value FROM json_each($databases))`;
-const SEE_STORAGE = `INSERT INTO storages (name, checked_at, check_error, free_bytes, total_bytes, errors, last_error, last_error_at)
-  VALUES ($name, $checked_at, $check_error, $free_bytes, $total_bytes, $failed, $check_error, iif($failed, $checked_at, NULL))
-  ON CONFLICT (name) DO UPDATE SET checked_at = $checked_at, check_error = $check_error, free_bytes = $free_bytes,
+const SEE_STORAGE = `INSERT INTO storages
+    (host, name, checked_at, check_error, free_bytes, total_bytes, errors, last_error, last_error_at)
+  VALUES ($host, $name, $checked_at, $check_error, $free_bytes, $total_bytes, $failed, $check_error, iif($failed, $checked_at, NULL))
+  ON CONFLICT (host, name) DO UPDATE SET checked_at = $checked_at, check_error = $check_error, free_bytes = $free_bytes,
     total_bytes = $total_bytes, errors = errors + $failed, last_error = ifnull($check_error, last_error),
     last_error_at = iif($failed, $checked_at, last_error_at)`;
 export const RECENT_BACKUPS: string = `SELECT id, status, started_at, finished_at, dump_bytes, object_bytes FROM backups
@@ -95,13 +97,17 @@ export class SqliteOverview implements Overview {
     return this.#read("databases", "SELECT * FROM databases ORDER BY server, database");
   }
 
-  seeStorage(name: string, look: StorageLook): Promise<void> {
+  seeStorage(name: string, look: StorageLook, host = ""): Promise<void> {
     const failed = Number(look.check_error !== null);
-    return this.#do("store a storage", () => this.#run(SEE_STORAGE, { name, ...look, failed }));
+    const see = this.#database.transaction(() => {
+      this.#run(DROP_NAMELESS_CHECK, { host, name });
+      this.#run(SEE_STORAGE, { host, name, ...look, failed });
+    });
+    return this.#do("store a storage", () => see.immediate());
   }
 
-  storages(): Promise<StorageRecord[]> {
-    return this.#read("storages", "SELECT * FROM storages ORDER BY name");
+  async storages(host = ""): Promise<StorageRecord[]> {
+    return storageRecords(await this.#read("storages", CHECKS, { host }));
   }
 
   async copyTotals(now: Date): Promise<CopyTotal[]> {

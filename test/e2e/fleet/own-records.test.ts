@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, rm, symlink, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { StorageChecks } from "../../../src/daemon/storage-checks.ts";
 import type { CleanupReport } from "../../../src/jobs/cleanup/report.ts";
+import { statusReport } from "../../../src/status/status.ts";
 import { World } from "../../lab/data/made-up-world.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
@@ -10,16 +12,24 @@ import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 const postgres = usePostgres();
 
-/** Two hosts with a server each, on a new catalog, and the same storages, none of which reports the time. */
-async function twoHosts(): Promise<{ a: World; b: World } & AsyncDisposable> {
+/**
+ * Two hosts with a server each, on a new catalog, and the same storages, none of which reports the time. `mountOfB`: where
+ * the second one has them.
+ */
+async function twoHosts(): Promise<{ a: World; b: World; mountOfB: string } & AsyncDisposable> {
   await using made = new AsyncDisposableStack();
   const catalog = postgres.url(await postgres.createDatabase());
   const directory = await mkdtemp(join(tmpdir(), "pg321-two-worlds-"));
-  const host = (name: string, server: string) => ({ host: { name, server, catalog, directory } });
-  const a = made.use(await World.make(host("a", "main")));
-  const b = made.use(await World.make(host("b", "shop")));
+  const mountOfB = `${directory}-of-b`;
+  await symlink(directory, mountOfB);
+  made.defer(() => rm(mountOfB, { force: true }));
+  const host = (name: string, server: string, at: string) => ({
+    host: { name, server, catalog, directory: at },
+  });
+  const a = made.use(await World.make(host("a", "main", directory)));
+  const b = made.use(await World.make(host("b", "shop", mountOfB)));
   const all = made.move();
-  return { a, b, [Symbol.asyncDispose]: () => all.disposeAsync() };
+  return { a, b, mountOfB, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 /** One backup and one cleanup a day on both hosts. Returns the cleanups of the last day. */
@@ -65,3 +75,21 @@ describe("the clock of each host is judged alone", () => {
     expect(stops(report)).toBe("");
   }, 60_000);
 });
+
+test("a storage that one host does not reach is unreachable there, and only there", async () => {
+  await using hosts = await twoHosts();
+  const { a, b, mountOfB } = hosts;
+  const states = async ({ context }: World) =>
+    (await statusReport(context)).storages.map(({ is_reachable, errors }) => [is_reachable, errors]);
+  await live([a, b], 1);
+  for (const { context } of [a, b]) await new StorageChecks().look(context);
+  const reachable = [true, 0];
+  expect(await states(b)).toEqual([reachable, reachable, reachable]);
+  await unlink(mountOfB);
+  await new StorageChecks().look(b.context);
+  expect(await states(a)).toEqual([reachable, reachable, reachable]);
+  // A good check of the other host hides nothing.
+  await new StorageChecks().look(a.context);
+  const away = [false, 1];
+  expect(await states(b)).toEqual([away, away, away]);
+}, 60_000);

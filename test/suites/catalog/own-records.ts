@@ -29,6 +29,39 @@ export function ownRecords(use: () => Catalog, reopen: () => Promise<void>): voi
     expect(await known()).toEqual([undefined, undefined, undefined, undefined]);
   });
 
+  test("each host has its own last check of a storage; without a host it is the latest of them", async () => {
+    const at = (day: number) => `2026-01-0${day}T00:00:00.000Z`;
+    const good = (day: number) => ({
+      ...{ checked_at: at(day), check_error: null },
+      ...{ free_bytes: 5, total_bytes: 9 },
+    });
+    const nothing = { checked_at: null, check_error: null, free_bytes: null, total_bytes: null };
+    const bad = (day: number, check_error: string) => ({ ...nothing, checked_at: at(day), check_error });
+    const see = (look: ReturnType<typeof bad | typeof good>, host?: string) =>
+      use().overview.seeStorage("seen", look, host);
+    const seen = async (host?: string) =>
+      (await use().overview.storages(host)).find((storage) => storage.name === "seen");
+    // As it was before hosts had their own, or as the only host of a file saw it.
+    await see(bad(1, "old"));
+    const before = { name: "seen", errors: 1, last_error: "old", last_error_at: at(1) };
+    expect(await seen("a")).toEqual({ ...bad(1, "old"), ...before });
+    await see(good(4), "a");
+    await see(bad(3, "away"), "b");
+    await reopen();
+    const failed = { ...before, errors: 2, last_error: "away", last_error_at: at(3) };
+    expect(await seen("a")).toEqual({ ...good(4), ...before });
+    expect(await seen("b")).toEqual({ ...bad(3, "away"), ...failed });
+    expect(await seen()).toEqual({ ...good(4), ...failed });
+    // A host that did not check it knows nothing about it.
+    expect(await seen("c")).toEqual({ ...nothing, ...before });
+    await use().identities.rename([{ from: "seen", to: "seen later" }]);
+    await use().identities.rename([{ from: "seen later", to: "seen" }]);
+    expect(await seen("b")).toEqual({ ...bad(3, "away"), ...failed });
+    await use().hosts.put(hostRecord({ host: "b", stopped_at: at(5) }));
+    await use().hosts.forget("b", at(5));
+    expect(await seen("b")).toEqual({ ...nothing, ...before });
+  });
+
   test("the last export of the host's files is remembered", async () => {
     expect(await use().hostExports.last()).toBeUndefined();
     const first = { exported_at: "2026-01-01T00:00:00.000Z", fingerprint: "a".repeat(64) };

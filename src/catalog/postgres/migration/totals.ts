@@ -1,7 +1,7 @@
 import { triggerFunction } from "./trigger-function.ts";
 
 /** The host's clock may be wrong, the server's is one for all. */
-const NOW = `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+export const NOW = `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 const MONTH = "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM')";
 const OLDEST_MONTH = "to_char((clock_timestamp() AT TIME ZONE 'UTC') - interval '36 months', 'YYYY-MM')";
 /** A copy that a person interrupted is no error of its storage, nor one of a backup that ended for another reason. */

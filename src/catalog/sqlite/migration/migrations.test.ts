@@ -28,7 +28,15 @@ test("what the only host knew about itself stays its own", () => {
   using database = new Database(":memory:");
   migrate(database, "c", { migrations: MIGRATIONS.slice(0, BEFORE_OWN_RECORDS) });
   database.run("INSERT INTO clock_trust VALUES (1, '2026-01-01', '2026-02-01')");
+  database.run(
+    "INSERT INTO storages VALUES ('disk', '2026-01-02', 'away', NULL, NULL, 3, 'full', '2026-01-01')",
+  );
   migrate(database, "c");
+  const checked = { checked_at: "2026-01-02", check_error: "away", free_bytes: null, total_bytes: null };
+  const failed = { errors: 3, last_error: "full", last_error_at: "2026-01-01" };
+  expect(database.query("SELECT * FROM storages").all()).toEqual([
+    { host: "", name: "disk", ...checked, ...failed },
+  ]);
   const trust = { host: "", trusted_at: "2026-01-01", accepted_until: "2026-02-01" };
   expect(database.query("SELECT * FROM clock_trust").all()).toEqual([trust]);
 });

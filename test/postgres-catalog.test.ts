@@ -11,6 +11,8 @@ import { migrate } from "../src/catalog/postgres/migration/migrate.ts";
 import { MIGRATIONS } from "../src/catalog/postgres/migration/migrations.ts";
 import { Transactions } from "../src/catalog/postgres/transactions.ts";
 import { parseCatalogUrl } from "../src/config/catalog-url.ts";
+import { planRun } from "../src/jobs/cleanup/plan.ts";
+import { endpointLab } from "./lab/endpoint.ts";
 import { eventually } from "./lab/machine/running.ts";
 import { startPgbouncer } from "./lab/servers/pgbouncer.ts";
 import { connectTo, disposable, PRIMARY_SETTINGS, startPostgres } from "./lab/servers/postgres.ts";
@@ -317,4 +319,19 @@ test("daemons work through PgBouncer in transaction mode", async () => {
     expect(await first.backups({})).toHaveLength(5);
   }
   await closeAll(daemons);
+});
+
+test("plans of cleanups may have all sessions of a pooler: each needs only its own", async () => {
+  await using pooler = await startPgbouncer(postgres.address);
+  const [one, other] = await openMany((await newUrl()).replace(/:\d+\//, `:${pooler.port}/`), 2);
+  if (!one || !other) throw new Error();
+  await using lab = await endpointLab();
+  const context = { ...lab.context, catalog: one };
+  await one.insertBackup(backupRecord());
+  {
+    await using _ofOtherHost = await other.retained();
+    const { going } = await planRun(context, crypto.randomUUID(), { confirm: undefined });
+    await going[Symbol.asyncDispose]();
+  }
+  await closeAll([one, other]);
 });

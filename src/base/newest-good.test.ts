@@ -11,7 +11,7 @@ import { statusReport } from "../status/status.ts";
 async function answers({ context }: World) {
   const { catalog, clock } = context;
   await using snapshot = await catalog.retained();
-  const plan = await planCleanup(context, snapshot, {});
+  const plan = await planCleanup(context, async () => snapshot, {});
   const started = await recordStart(context, crypto.randomUUID(), "main", "app");
   await catalog.updateBackup(started.id, { status: "FAILED" });
   const report = await statusReport(context);

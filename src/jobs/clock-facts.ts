@@ -59,16 +59,15 @@ export async function clockFacts(
 }
 
 /**
- * The trust to record after this judgement. A person's confirmation is trusted from then on, including dates ahead;
+ * The trust to record after this judgement; `known` is the one before it. A person's confirmation is trusted from then on, including dates ahead;
  * if it contradicts the time of a storage, it holds for one plan only.
  */
-export async function trustAfter(
-  { catalog }: Pick<JobContext, "catalog">,
+export function trustAfter(
+  known: ClockTrust | undefined,
   { now, s3Dates, ahead, reachesTo }: ClockFacts,
   isTrusted: boolean,
   isConfirmed: boolean,
-): Promise<ClockTrust | undefined> {
-  const known = await catalog.clockRecords.trust();
+): ClockTrust | undefined {
   const accepted_until = known?.accepted_until ?? null;
   if (isTrusted) return { trusted_at: now.toISOString(), accepted_until };
   if (isConfirmed && s3Dates.length === 0)

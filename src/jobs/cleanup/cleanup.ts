@@ -20,7 +20,7 @@ import { archiveGlobals, previewGlobals } from "./archive-globals.ts";
 import { holdCleanup } from "./cleanup-lease.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { orphansIn, settledKeys } from "./orphans.ts";
-import { decisionsOf, planCleanup, planRun } from "./plan.ts";
+import { decisionsOf, planAtOneMoment, planCleanup, planRun } from "./plan.ts";
 import { pruneCatalog } from "./prune-catalog.ts";
 import { removeEmptyRecords } from "./remove-records.ts";
 import { renewLocks } from "./renew-locks.ts";
@@ -58,20 +58,20 @@ export async function previewCleanup(
     });
   }
   await using opened = new AsyncDisposableStack();
-  const snapshot = opened.use(await context.catalog.retained());
+  const open = async () => opened.use(await context.catalog.retained());
   const databases = new Set<string>();
-  const plan = await planCleanup(context, snapshot, { confirm }, (decisions) => {
+  const plan = await planCleanup(context, open, { confirm }, (decisions) => {
     for (const { server, database } of decisions) databases.add(`${server}/${database}`);
   });
   tally.plan(plan);
-  await previewGlobals(context, decisionsOf(plan, snapshot), tally);
+  await previewGlobals(context, decisionsOf(plan), tally);
   tally.statistics.duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
   const all = opened.move();
   return {
     statistics: tally.statistics,
     orphans: tally.orphans,
     databases: [...databases],
-    decisions: () => decisionsOf(plan, snapshot),
+    decisions: () => decisionsOf(plan),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
@@ -148,8 +148,7 @@ async function cleanUp(
     );
   // The hash to confirm is that of the remaining plan, without the copies already removed.
   if (outline.suspended.length === 0) return;
-  await using snapshot = await context.catalog.retained();
-  statistics.plan_hash = (await planCleanup(context, snapshot, { runId })).outline.planHash;
+  statistics.plan_hash = (await planAtOneMoment(context, { runId })).outline.planHash;
 }
 
 async function sweep(context: JobContext, tally: CleanupTally): Promise<void> {

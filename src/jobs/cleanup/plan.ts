@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import type { ShrinkMetadata } from "../../alerts/shrink.ts";
 import { DAY_MS } from "../../base/limits.ts";
 import type { RetainedSnapshot } from "../../catalog/catalog.ts";
 import type { ClockTrust } from "../../catalog/clock-records.ts";
-import type { AlertRecord, RetainedBackupRecord } from "../../catalog/records.ts";
+import type { RetainedBackupRecord } from "../../catalog/records.ts";
 import type { Config, StorageConfig } from "../../config/config.ts";
 import { keepIn } from "../../config/database/settings.ts";
 import { clockSuspicion } from "../../retention/clock-suspicion.ts";
@@ -35,22 +36,27 @@ export interface CleanupPlan {
   /** Only what is this host's is planned. */
   ownership: Ownership;
   toBackup: (record: RetainedBackupRecord) => RetainedBackup;
+  /** For each database with an open alert about shrinking: when its first small dump began. */
+  shrunk: ReadonlyMap<string, string>;
+  snapshot: RetainedSnapshot;
 }
 
 /**
  * Plans every backup of a snapshot that belongs to this host. `onDecisions` gets them page by page, all of a backup at once,
- * before the outline is complete: a copy that expires may still be kept by a stop.
+ * before the outline is complete: a copy that expires may still be kept by a stop. `open` opens the snapshot, which the
+ * caller closes, once all else has been read: its session waits for no other one, of which a pooler may have no more left
+ * if many hosts plan at once.
  */
 export async function planCleanup(
   context: JobContext,
-  snapshot: RetainedSnapshot,
+  open: () => Promise<RetainedSnapshot>,
   options: { confirm?: string | undefined; runId?: string },
   onDecisions: (decisions: readonly RetentionDecision[]) => void | Promise<void> = () => {},
 ): Promise<CleanupPlan> {
   const { catalog, config } = context;
   const facts = await clockFacts(context, await askForTheTime(context), options.runId);
   const suspicion = clockSuspicion(facts);
-  const shrunk = shrunkSince(await catalog.alerts({ unacknowledged: true }));
+  const trust = await catalog.clockRecords.trust();
   const { now } = facts;
   const places = (await catalog.overview.databases()).filter(({ gone_at }) => gone_at === null);
   const rules: RetentionRules = {
@@ -68,38 +74,59 @@ export async function planCleanup(
   };
   // A storage that is no longer in the config cannot be asked, so its copies do not count.
   const storages = new Map(context.storages.map(({ name, settings }) => [name, settings]));
+  const ownership = await ownershipOf(context);
+  const shrunk = await shrunkSince(context);
   const toBackup = (record: RetainedBackupRecord) => retainedBackup(record, storages, shrunk);
   const survey = new RetentionSurvey(rules);
-  const ownership = await ownershipOf(context);
+  const snapshot = await open();
   for await (const records of ownPages(ownership, snapshot.backups())) {
     context.signal.throwIfAborted();
     await onDecisions(records.flatMap((record) => survey.add(toBackup(record))));
   }
   const outline = survey.end();
-  const clockTrust = await trustAfter(context, facts, suspicion === undefined, outline.isConfirmed);
-  return { outline, clockSuspicion: suspicion, clockTrust, rules, ownership, toBackup };
+  const clockTrust = trustAfter(trust, facts, suspicion === undefined, outline.isConfirmed);
+  return { outline, clockSuspicion: suspicion, clockTrust, rules, ownership, toBackup, shrunk, snapshot };
 }
 
-/** Plans a run and collects what it needs, so that the snapshot is closed before anything is removed. Dispose of `going`. */
+/**
+ * Plans a run and collects what it needs; the snapshot is closed then. Dispose of `going`. Plans again if a dump has
+ * shrunk since the alerts were read, which the snapshot may show.
+ */
 export async function planRun(
   context: JobContext,
   runId: string,
   { confirm }: { confirm?: string | undefined },
 ): Promise<{ plan: CleanupPlan; going: ExpiringCopies }> {
-  await using opened = new AsyncDisposableStack();
-  const going = opened.use(new ExpiringCopies(context));
-  await using snapshot = await context.catalog.retained();
-  const plan = await planCleanup(context, snapshot, { confirm, runId }, (decisions) => going.add(decisions));
-  going.complete(plan.outline);
-  opened.move();
-  return { plan, going };
+  for (;;) {
+    await using opened = new AsyncDisposableStack();
+    const going = opened.use(new ExpiringCopies(context));
+    const plan = await planAtOneMoment(context, { confirm, runId }, (decisions) => going.add(decisions));
+    if (!isDeepStrictEqual(await shrunkSince(context), plan.shrunk)) continue;
+    going.complete(plan.outline);
+    opened.move();
+    return { plan, going };
+  }
 }
 
-/** Every final decision of a plan: by server and database, newest backup first, by storage. */
-export async function* decisionsOf(
-  { outline, rules, ownership, toBackup }: CleanupPlan,
-  snapshot: RetainedSnapshot,
-): AsyncGenerator<RetentionDecision[]> {
+/** As `planCleanup`, for a plan whose decisions are not read again. */
+export async function planAtOneMoment(
+  context: JobContext,
+  options: { confirm?: string | undefined; runId: string },
+  onDecisions?: (decisions: readonly RetentionDecision[]) => Promise<void>,
+): Promise<CleanupPlan> {
+  await using opened = new AsyncDisposableStack();
+  const open = async () => opened.use(await context.catalog.retained());
+  return await planCleanup(context, open, options, onDecisions);
+}
+
+/** Every final decision of a plan whose snapshot is open: by server and database, newest backup first, by storage. */
+export async function* decisionsOf({
+  outline,
+  rules,
+  ownership,
+  toBackup,
+  snapshot,
+}: CleanupPlan): AsyncGenerator<RetentionDecision[]> {
   const planner = new RetentionPlanner(rules);
   for await (const records of ownPages(ownership, snapshot.backups()))
     yield records.flatMap((record) => planner.decide(toBackup(record)).map(outline.finalDecision));
@@ -180,9 +207,9 @@ function lockHorizonMs(config: Config, now: Date): number {
 }
 
 /** For each database with an open alert about shrinking: when its first small dump began. */
-function shrunkSince(alerts: readonly AlertRecord[]): Map<string, string> {
+async function shrunkSince({ catalog }: JobContext): Promise<Map<string, string>> {
   const since = new Map<string, string>();
-  for (const { server, database, metadata } of alerts) {
+  for (const { server, database, metadata } of await catalog.alerts({ unacknowledged: true })) {
     const { shrunk_at } = metadata as Partial<ShrinkMetadata>;
     if (server === null || database === null || shrunk_at === undefined) continue;
     const key = databaseKey(server, database);

@@ -54,9 +54,14 @@ test("decides when retention guards the copies of a database", async () => {
     }
     await using snapshot = await catalog.retained();
     const found: unknown[] = [];
-    await planCleanup(lab.context, snapshot, {}, (decisions) => {
-      for (const { action, guard } of decisions) found.push([action, guard]);
-    });
+    await planCleanup(
+      lab.context,
+      async () => snapshot,
+      {},
+      (decisions) => {
+        for (const { action, guard } of decisions) found.push([action, guard]);
+      },
+    );
     return found;
   };
   expect(await guards("")).toEqual([

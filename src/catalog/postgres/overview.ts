@@ -119,7 +119,7 @@ export class PostgresOverview implements Overview {
   }
 
   async storages(host = ""): Promise<StorageRecord[]> {
-    return storageRecords(await this.#read("storages", CHECKS, { host }));
+    return storageRecords(await this.#read("storages", CHECKS, { host }), host);
   }
 
   async copyTotals(now: Date): Promise<CopyTotal[]> {

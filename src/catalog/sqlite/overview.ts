@@ -107,7 +107,7 @@ export class SqliteOverview implements Overview {
   }
 
   async storages(host = ""): Promise<StorageRecord[]> {
-    return storageRecords(await this.#read("storages", CHECKS, { host }));
+    return storageRecords(await this.#read("storages", CHECKS, { host }), host);
   }
 
   async copyTotals(now: Date): Promise<CopyTotal[]> {

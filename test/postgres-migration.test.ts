@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../src/base/clock.ts";
 import { Secret } from "../src/base/secret.ts";
-import { openCatalog } from "../src/catalog/open.ts";
+import { examineCatalog, openCatalog } from "../src/catalog/open.ts";
 import { migrate } from "../src/catalog/postgres/migration/migrate.ts";
 import { MIGRATIONS } from "../src/catalog/postgres/migration/migrations.ts";
 import { Transactions } from "../src/catalog/postgres/transactions.ts";
@@ -62,7 +62,13 @@ test("what was one record for all hosts is the record of each after an upgrade",
   for (const name of ["disk-a", "disk-b", "bucket", "former"])
     await admin.sql`insert into pg321.storages values (${name}, '2026-01-02', 'away', null, null, 3, 'full', '2026-01-01')`;
   await admin.sql`insert into pg321.clock_trust values (1, '2026-01-01', '2026-02-01')`;
+  await admin.sql`insert into pg321.host_export values (1, '2026-01-01', 'files')`;
+  await admin.sql`insert into pg321.recovery_kits (made_at, fingerprint) values ('2026-01-01', 'kit')`;
+  const older = await examineCatalog(at, { clock: systemClock, host: "a" });
+  expect([older?.hostExport?.fingerprint, older?.recoveryKit?.fingerprint]).toEqual(["files", "kit"]);
   await using catalog = await openCatalog(at, { clock: systemClock });
+  expect((await catalog.hostExports.last("b"))?.fingerprint).toBe("files");
+  expect((await catalog.recoveryKits.last("b"))?.fingerprint).toBe("kit");
   const checks = async (host: string) =>
     (await catalog.overview.storages(host)).map(({ name, check_error, errors }) => [
       name,

@@ -8,8 +8,11 @@ export interface HostExport {
 
 /** When the files that a new host needs were exported last. Errors as those of `Catalog`. */
 export interface HostExports {
-  /** Undefined if they never were. */
-  last(): Promise<HostExport | undefined>;
-  /** Replaces the last one. */
-  record(done: HostExport): Promise<void>;
+  /**
+   * Undefined if they never were. `host`: those of this host of a shared catalog, or, if they never were, the last export
+   * from before hosts had their own.
+   */
+  last(host?: string): Promise<HostExport | undefined>;
+  /** Replaces the last one of the host. */
+  record(done: HostExport, host?: string): Promise<void>;
 }

@@ -77,7 +77,7 @@ export interface Hosts {
   all(): Promise<HostRecord[]>;
   /**
    * Removes the record of a host whose daemon has stopped, or has shown no sign of life after `silentSince`. False if it
-   * has, or if there is no such host. What only this host knew about itself (its trust in its clock, its checks of storages) goes with it; nothing
+   * has, or if there is no such host. What only this host knew about itself (its trust in its clock, its checks of storages, its kits and exports) goes with it; nothing
    * else is removed.
    */
   forget(host: string, silentSince: string): Promise<boolean>;

@@ -67,12 +67,12 @@ export function catalogText(config: CatalogConfig): string {
   return url === undefined ? "catalog.url" : catalogPlace(url);
 }
 
-/** Reads a catalog without creating or changing it; see `examineSqlite` and `examinePostgres`. */
+/** Reads a catalog without creating or changing it, for this host; see `examineSqlite` and `examinePostgres`. */
 export async function examineCatalog(
   config: CatalogConfig,
-  { clock }: Pick<CatalogTools, "clock">,
+  { clock, host }: Pick<CatalogTools, "clock"> & Pick<Own, "host">,
 ): Promise<CatalogFacts | undefined> {
-  return config.type === "sqlite" ? examineSqlite(config) : await examinePostgres(config.url, clock);
+  return config.type === "sqlite" ? examineSqlite(config) : await examinePostgres(config.url, clock, host);
 }
 
 /** Throws code `usage` if a newer program than this one wrote the catalog; see `refuseNewerSqlite`. */

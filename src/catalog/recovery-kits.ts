@@ -17,9 +17,12 @@ export interface SealedBackups {
 
 /** What a recovery kit says, and when it was made. Errors as those of `Catalog`. */
 export interface RecoveryKits {
-  /** The one that was made last; undefined if none was. */
-  last(): Promise<RecoveryKitRecord | undefined>;
-  record(made: RecoveryKitRecord): Promise<void>;
+  /**
+   * The one that was made last; undefined if none was. `host`: on this host of a shared catalog, or, if none was, before
+   * hosts had their own.
+   */
+  last(host?: string): Promise<RecoveryKitRecord | undefined>;
+  record(made: RecoveryKitRecord, host?: string): Promise<void>;
   /** The good encrypted backups by their recipients, newest first. */
   sealedBackups(): Promise<SealedBackups[]>;
 }

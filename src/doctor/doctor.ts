@@ -214,7 +214,7 @@ async function knownStorages({ config, clock }: DoctorOptions): Promise<KnownByC
   const { catalog, storage } = config;
   const about = { configured: storage.map(({ name }) => name), isShared: catalog.type === "postgres" };
   try {
-    const facts = await examineCatalog(catalog, { clock });
+    const facts = await examineCatalog(catalog, { clock, host: config.fleet.host });
     const { identities = [], installation, hostExport = null, recoveryKit = null, sealed } = facts ?? {};
     const { probes = [], hosts = [] } = facts ?? {};
     const others = hosts.filter(({ host }) => host !== config.fleet.host);
@@ -228,7 +228,7 @@ async function knownStorages({ config, clock }: DoctorOptions): Promise<KnownByC
 async function lookAtCatalog({ config, clock }: DoctorOptions): Promise<Seen[]> {
   const { catalog } = config;
   if (catalog.type === "sqlite") await requireAnswer(catalog.path, dirname(catalog.path));
-  const facts = await examineCatalog(catalog, { clock });
+  const facts = await examineCatalog(catalog, { clock, host: config.fleet.host });
   if (!facts) return [ok("does not exist yet: the first command creates it")];
   const { version, knownVersion, damage } = facts;
   if (damage.length > 0) {

@@ -101,7 +101,9 @@ test("rights that the role lacks are an outage, also for an upgrade; a host that
   await admin.sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'secret'; GRANT USAGE ON SCHEMA pg321 TO ${role};
     GRANT ${tables} TO ${role}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA pg321 TO ${role}`);
   const granted = { ...place, url: place.url.replace(/\/\/[^@]*@/, `//${role}:secret@`) };
-  const examine = () => examineCatalog({ type: "postgres", url: new Secret(granted.url) }, spools);
+  const { clock } = spools;
+  const examine = () =>
+    examineCatalog({ type: "postgres", url: new Secret(granted.url) }, { clock, host: "here" });
   const fresh = () => spools.open({ ...granted, path: `${place.path}.other` });
   try {
     await using catalog = await spools.open(granted);

@@ -192,7 +192,7 @@ test("an unfinished copy opens for nothing else, and the next copy goes on where
   for (const to of [file("copy.db"), await inPostgres()]) {
     await interrupted(source, to);
     for (const call of [openCatalog, examineCatalog]) {
-      const error = await errorOf(call(to, { clock }));
+      const error = await errorOf(call(to, { clock, host: "here" }));
       expect(error).toMatchObject({
         code: "usage",
         hint: "finish it: run the same pg321 catalog copy again",

@@ -1,9 +1,6 @@
 import type { HostExport, HostExports } from "../host-exports.ts";
-import { LAST_EXPORT } from "../sqlite/host-exports.ts";
+import { LAST_EXPORT, LAST_EXPORT_OF, RECORD_EXPORT } from "../sqlite/host-exports.ts";
 import type { Do } from "./transactions.ts";
-
-const RECORD = `INSERT INTO host_export VALUES (1, $exported_at, $fingerprint)
-  ON CONFLICT (single) DO UPDATE SET exported_at = excluded.exported_at, fingerprint = excluded.fingerprint`;
 
 export class PostgresHostExports implements HostExports {
   readonly #do: Do;
@@ -12,17 +9,18 @@ export class PostgresHostExports implements HostExports {
     this.#do = transact;
   }
 
-  last(): Promise<HostExport | undefined> {
+  last(host?: string): Promise<HostExport | undefined> {
+    const [sql, values] = host === undefined ? [LAST_EXPORT, {}] : [LAST_EXPORT_OF, { host }];
     return this.#do(
       "read when the files of the host were exported",
-      async ({ rows }) => (await rows<HostExport>(LAST_EXPORT))[0],
+      async ({ rows }) => (await rows<HostExport>(sql, values))[0],
     );
   }
 
-  record({ exported_at, fingerprint }: HostExport): Promise<void> {
+  record({ exported_at, fingerprint }: HostExport, host = ""): Promise<void> {
     return this.#do(
       "note that the files of the host were exported",
-      async ({ run }) => void (await run(RECORD, { exported_at, fingerprint })),
+      async ({ run }) => void (await run(RECORD_EXPORT, { host, exported_at, fingerprint })),
     );
   }
 }

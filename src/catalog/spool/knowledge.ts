@@ -29,7 +29,7 @@ export const READ: readonly (readonly [table: string, sql: string])[] = [
   ["databases", `SELECT * FROM databases WHERE server ${OWN}`],
   ["storage_identities", "SELECT * FROM storage_identities"],
   ["clock_trust", "SELECT * FROM clock_trust"],
-  ["host_export", "SELECT * FROM host_export"],
+  ["host_export", "SELECT * FROM host_export WHERE host IN ('', $host)"],
   ["backups", `${RECENT} SELECT backups.* FROM backups JOIN recent ON recent.id = backups.id`],
   ["copies", `${RECENT} SELECT copies.* FROM copies JOIN recent ON recent.id = copies.backup_id`],
   [
@@ -52,7 +52,10 @@ export const READ: readonly (readonly [table: string, sql: string])[] = [
   ],
   ["lock_probes", `SELECT * FROM lock_probes ORDER BY probed_at DESC LIMIT ${ROWS_KEPT}`],
   ["rule_marks", `SELECT * FROM rule_marks WHERE server ${OWN}`],
-  ["recovery_kits", "SELECT * FROM recovery_kits ORDER BY id DESC LIMIT 1"],
+  [
+    "recovery_kits",
+    "SELECT * FROM recovery_kits WHERE host IN ('', $host) ORDER BY host <> $host, id DESC LIMIT 1",
+  ],
   ["storages", "SELECT * FROM storages WHERE host IN ('', $host)"],
   ["copy_totals", `SELECT * FROM copy_totals WHERE server ${OWN}`],
   ["run_totals", "SELECT * FROM run_totals"],

@@ -27,9 +27,9 @@ export interface CatalogFacts {
   installation: string | undefined;
   /** The storages that it knows by their markers; empty in an older version. */
   identities: StorageIdentity[];
-  /** When the files that a new host needs were exported last; undefined if never, or in an older version. */
+  /** When the files that a new host needs were exported last from this host; undefined if never, or in an older version. */
   hostExport: HostExport | undefined;
-  /** The recovery kit that was made last; undefined if none was, or in an older version. */
+  /** The recovery kit that was made last on this host; undefined if none was, or in an older version. */
   recoveryKit: RecoveryKitRecord | undefined;
   /** The good encrypted backups by their recipients; undefined in an older version. */
   sealed: SealedBackups[] | undefined;

@@ -3,9 +3,14 @@ import type { HostExport, HostExports } from "../host-exports.ts";
 import type { Do } from "./busy.ts";
 import type { Row } from "./tables.ts";
 
-export const LAST_EXPORT = "SELECT exported_at, fingerprint FROM host_export";
-const RECORD = `INSERT INTO host_export VALUES (1, $exported_at, $fingerprint)
-  ON CONFLICT DO UPDATE SET exported_at = excluded.exported_at, fingerprint = excluded.fingerprint`;
+/** Of any host; also in a catalog of an older version. */
+export const LAST_EXPORT =
+  "SELECT exported_at, fingerprint FROM host_export ORDER BY exported_at DESC LIMIT 1";
+export const LAST_EXPORT_OF = `SELECT exported_at, fingerprint FROM host_export WHERE host IN ('', $host)
+  ORDER BY host <> $host LIMIT 1`;
+export const RECORD_EXPORT = `INSERT INTO host_export (host, exported_at, fingerprint)
+  VALUES ($host, $exported_at, $fingerprint)
+  ON CONFLICT (host) DO UPDATE SET exported_at = excluded.exported_at, fingerprint = excluded.fingerprint`;
 
 export class SqliteHostExports implements HostExports {
   readonly #database: Database;
@@ -16,17 +21,18 @@ export class SqliteHostExports implements HostExports {
     this.#do = whileBusy;
   }
 
-  last(): Promise<HostExport | undefined> {
+  last(host?: string): Promise<HostExport | undefined> {
+    const [sql, values] = host === undefined ? [LAST_EXPORT, {}] : [LAST_EXPORT_OF, { host }];
     return this.#do(
       "read when the files of the host were exported",
-      () => this.#database.query<HostExport, []>(LAST_EXPORT).get() ?? undefined,
+      () => this.#database.query<HostExport, Row>(sql).get(values) ?? undefined,
     );
   }
 
-  record({ exported_at, fingerprint }: HostExport): Promise<void> {
+  record({ exported_at, fingerprint }: HostExport, host = ""): Promise<void> {
     return this.#do(
       "note that the files of the host were exported",
-      () => void this.#database.query<never, Row>(RECORD).run({ exported_at, fingerprint }),
+      () => void this.#database.query<never, Row>(RECORD_EXPORT).run({ host, exported_at, fingerprint }),
     );
   }
 }

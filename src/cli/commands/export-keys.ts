@@ -9,6 +9,7 @@ import type { Secret } from "../../base/secret.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import { VERSION } from "../../base/version.ts";
+import { ownView } from "../../catalog/fleet/host-view.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { Config } from "../../config/config.ts";
 import { bundledFile, sealBundle } from "../../install/host-files/bundle.ts";
@@ -121,7 +122,8 @@ async function noteExport(
 ): Promise<void> {
   try {
     await becomeStateOwner(config.state_dir, tools.log);
-    await using catalog = await openCatalog(config.catalog, tools);
+    await using opened = await openCatalog(config.catalog, tools);
+    const catalog = ownView(opened, config);
     await catalog.hostExports.record(done);
   } catch (error) {
     tools.log.warning("the catalog has no record of this export, so doctor will still ask for one", {

@@ -3,6 +3,7 @@ import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { plural } from "../../base/text/amounts.ts";
+import { ownView } from "../../catalog/fleet/host-view.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { Config } from "../../config/config.ts";
 import { storageSecretSources } from "../../config/secret-sources.ts";
@@ -103,7 +104,8 @@ async function noteKit(
 ): Promise<void> {
   try {
     await becomeStateOwner(config.state_dir, log);
-    await using catalog = await openCatalog(config.catalog, { clock, log });
+    await using opened = await openCatalog(config.catalog, { clock, log });
+    const catalog = ownView(opened, config);
     await catalog.recoveryKits.record({ made_at, fingerprint });
   } catch (error) {
     log.warning("the catalog has no record of this recovery kit, so doctor will still ask for one", {

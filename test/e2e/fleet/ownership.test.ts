@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readdir, rm, stat } from "node:fs/promises";
+import { readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DeleteObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import type { Sql } from "postgres";
 import { DAY_MS } from "../../../src/base/limits.ts";
 import type { BackupRecord } from "../../../src/catalog/records.ts";
+import type { Finding } from "../../../src/doctor/finding.ts";
 import { noteUnfencedWrites } from "../../lab/data/unfenced-writes.ts";
 import { diskOf, stopped, TwoHosts } from "../../lab/machine/two-hosts.ts";
 import { rgw, type S3Lab } from "../../lab/servers/s3.ts";
@@ -236,6 +237,23 @@ test("the host itself settles, finds and fills what is its own", async () => {
   expect(await catalog.backups({ status: ["RUNNING"] })).toEqual([]);
   expect(await catalog.runs({ outcome: "RUNNING" })).toEqual([]);
   expect(await catalog.backups({ server: "shop", status: ["VERIFIED"] })).toHaveLength(2);
+});
+
+test("each host has its own recovery kit and its own export", async () => {
+  const { a, b } = hosts;
+  const phrase = join(a.directory, "passphrase");
+  await writeFile(phrase, "a passphrase that is long enough\n", { mode: 0o600 });
+  for (const host of [a, b]) {
+    await host.ok("recovery-kit", join(host.directory, "kit"));
+    await host.ok("export-keys", join(host.directory, "host.age"), "--passphrase-file", phrase);
+  }
+  for (const host of [a, b]) {
+    const { recovery_kit } = (await host.run("status", "--json")).json as { recovery_kit: object };
+    expect(recovery_kit).toMatchObject({ is_current: true });
+    const { findings } = (await host.run("doctor", "--json")).json as { findings: Finding[] };
+    const own = findings.filter(({ subject }) => /^(recovery-kit|export-keys)$/.test(subject ?? ""));
+    expect(own.map(({ verdict }) => verdict)).toEqual(["ok", "ok"]);
+  }
 });
 
 test("a catalog that one host has rebuilt keeps the other's backups, although nobody has recorded whose they are", async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
+import type { HostExport } from "../../../src/catalog/host-exports.ts";
 import type { BackupRecord } from "../../../src/catalog/records.ts";
 import { hostRecord } from "./hosts.ts";
 import { backupRecord } from "./records.ts";
@@ -69,6 +70,21 @@ export function ownRecords(use: () => Catalog, reopen: () => Promise<void>): voi
     for (const one of [first, second]) await use().hostExports.record(one);
     await reopen();
     expect(await use().hostExports.last()).toEqual(second);
+    // Whose it was is not known: it holds for each host until that has its own.
+    expect(await use().hostExports.last("a")).toEqual(second);
+    const [ofA, ofB] = ["3", "4"].map((day) => ({
+      exported_at: `2026-01-0${day}T00:00:00.000Z`,
+      fingerprint: day.repeat(64),
+    })) as [HostExport, HostExport];
+    await use().hostExports.record(ofB, "b");
+    await use().hostExports.record(ofA, "a");
+    await reopen();
+    const last = () => Promise.all(["a", "b", "c"].map((host) => use().hostExports.last(host)));
+    expect(await last()).toEqual([ofA, ofB, second]);
+    expect(await use().hostExports.last()).toEqual(ofB);
+    await use().hosts.put(hostRecord({ host: "b", stopped_at: ofB.exported_at }));
+    await use().hosts.forget("b", ofB.exported_at);
+    expect(await last()).toEqual([ofA, second, second]);
   });
 
   test("the last recovery kit is remembered", async () => {
@@ -79,6 +95,15 @@ export function ownRecords(use: () => Catalog, reopen: () => Promise<void>): voi
     for (const one of [first, second]) await use().recoveryKits.record(one);
     await reopen();
     expect(await use().recoveryKits.last()).toEqual(second);
+    const last = () => Promise.all(["a", "b"].map((host) => use().recoveryKits.last(host)));
+    expect(await last()).toEqual([second, second]);
+    await use().recoveryKits.record({ ...first, fingerprint: "c".repeat(64) }, "a");
+    await use().recoveryKits.record(first, "a");
+    await reopen();
+    expect(await last()).toEqual([first, second]);
+    await use().hosts.put(hostRecord({ host: "a", stopped_at: first.made_at }));
+    await use().hosts.forget("a", first.made_at);
+    expect(await last()).toEqual([second, second]);
   });
 
   test("good encrypted backups are counted by their recipients, newest first", async () => {

@@ -1,7 +1,7 @@
 import { CHANGED_TIMES } from "./changed-times.ts";
 import { HOST_TOTALS } from "./host-totals.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
-import { CLOCKS_OF_HOSTS, STORAGES_OF_HOSTS } from "./of-hosts.ts";
+import { CLOCKS_OF_HOSTS, KITS_OF_HOSTS, STORAGES_OF_HOSTS } from "./of-hosts.ts";
 import { RETAINED_BACKUPS } from "./retained-backups.ts";
 import { SPOOLS } from "./spools.ts";
 import { STANDINGS } from "./standings.ts";
@@ -341,4 +341,5 @@ export const MIGRATIONS: readonly string[] = [
   TESTED_DATABASES,
   CLOCKS_OF_HOSTS,
   STORAGES_OF_HOSTS,
+  KITS_OF_HOSTS,
 ].map((sql) => sql.replace(/\bTEXT\b/g, TEXT));

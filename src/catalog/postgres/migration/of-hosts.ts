@@ -30,3 +30,11 @@ export const STORAGES_OF_HOSTS: string = `
       ON CONFLICT (host, name) DO UPDATE SET errors = storages.errors + 1, last_error = excluded.last_error,
         last_error_at = excluded.last_error_at;`,
   ).replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")}`;
+
+/** As in SQLite's catalog. Whose the known kit and export are shows when a host compares them with its own config. */
+export const KITS_OF_HOSTS = `
+  ALTER TABLE recovery_kits ADD COLUMN host TEXT NOT NULL DEFAULT '';
+  ALTER TABLE host_export ADD COLUMN host TEXT NOT NULL DEFAULT '';
+  ALTER TABLE host_export DROP COLUMN single;
+  ALTER TABLE host_export ADD PRIMARY KEY (host);
+  `;

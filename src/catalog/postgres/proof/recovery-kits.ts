@@ -1,5 +1,12 @@
 import type { RecoveryKitRecord, RecoveryKits, SealedBackups } from "../../recovery-kits.ts";
-import { LAST_KIT, SEALED_BACKUPS, type SealedRow, sealedBackups } from "../../sqlite/proof/recovery-kits.ts";
+import {
+  LAST_KIT,
+  LAST_KIT_OF,
+  RECORD_KIT,
+  SEALED_BACKUPS,
+  type SealedRow,
+  sealedBackups,
+} from "../../sqlite/proof/recovery-kits.ts";
 import type { Do } from "../transactions.ts";
 
 export class PostgresRecoveryKits implements RecoveryKits {
@@ -9,18 +16,18 @@ export class PostgresRecoveryKits implements RecoveryKits {
     this.#do = transact;
   }
 
-  last(): Promise<RecoveryKitRecord | undefined> {
+  last(host?: string): Promise<RecoveryKitRecord | undefined> {
+    const [sql, values] = host === undefined ? [LAST_KIT, {}] : [LAST_KIT_OF, { host }];
     return this.#do(
       "read when a recovery kit was made",
-      async ({ rows }) => (await rows<RecoveryKitRecord>(LAST_KIT))[0],
+      async ({ rows }) => (await rows<RecoveryKitRecord>(sql, values))[0],
     );
   }
 
-  record({ made_at, fingerprint }: RecoveryKitRecord): Promise<void> {
-    const sql = "INSERT INTO recovery_kits (made_at, fingerprint) VALUES ($made_at, $fingerprint)";
+  record({ made_at, fingerprint }: RecoveryKitRecord, host = ""): Promise<void> {
     return this.#do(
       "note that a recovery kit was made",
-      async ({ run }) => void (await run(sql, { made_at, fingerprint })),
+      async ({ run }) => void (await run(RECORD_KIT, { host, made_at, fingerprint })),
     );
   }
 

@@ -12,9 +12,12 @@ export const ALL_HOSTS = "SELECT * FROM hosts ORDER BY host";
 export const REMOVE_HOST =
   "DELETE FROM hosts WHERE host = $host AND (stopped_at IS NOT NULL OR heartbeat_at <= $silentSince)";
 /** What only this host knew about itself. */
-export const REMOVE_RECORDS: readonly string[] = ["clock_trust", "storages"].map(
-  (table) => `DELETE FROM ${table} WHERE host = $host`,
-);
+export const REMOVE_RECORDS: readonly string[] = [
+  "clock_trust",
+  "host_export",
+  "recovery_kits",
+  "storages",
+].map((table) => `DELETE FROM ${table} WHERE host = $host`);
 /** Each pair of host and job takes one step in the index `runs_by_host`. */
 export const LAST_RUNS = `WITH jobs (job) AS (SELECT value FROM json_each($jobs))
   SELECT runs.* FROM hosts CROSS JOIN jobs JOIN runs ON runs.id = (

@@ -31,7 +31,15 @@ test("what the only host knew about itself stays its own", () => {
   database.run(
     "INSERT INTO storages VALUES ('disk', '2026-01-02', 'away', NULL, NULL, 3, 'full', '2026-01-01')",
   );
+  database.run("INSERT INTO host_export VALUES (1, '2026-01-01', 'files')");
+  database.run("INSERT INTO recovery_kits (made_at, fingerprint) VALUES ('2026-01-01', 'kit')");
   migrate(database, "c");
+  expect(database.query("SELECT host, fingerprint FROM host_export").all()).toEqual([
+    { host: "", fingerprint: "files" },
+  ]);
+  expect(database.query("SELECT host, fingerprint FROM recovery_kits").all()).toEqual([
+    { host: "", fingerprint: "kit" },
+  ]);
   const checked = { checked_at: "2026-01-02", check_error: "away", free_bytes: null, total_bytes: null };
   const failed = { errors: 3, last_error: "full", last_error_at: "2026-01-01" };
   expect(database.query("SELECT * FROM storages").all()).toEqual([

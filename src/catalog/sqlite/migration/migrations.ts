@@ -2,7 +2,7 @@ import { CHANGED_TIMES } from "./changed-times.ts";
 import { FIRST_MIGRATIONS } from "./first-migrations.ts";
 import { HOST_TOTALS } from "./host-totals.ts";
 import { LATEST_BACKUPS } from "./latest-backups.ts";
-import { CLOCKS_OF_HOSTS, storagesOfHosts } from "./of-hosts.ts";
+import { CLOCKS_OF_HOSTS, KITS_OF_HOSTS, storagesOfHosts } from "./of-hosts.ts";
 import { RETAINED_BACKUPS } from "./retained-backups.ts";
 import { STANDINGS } from "./standings.ts";
 import { TESTED_DATABASES } from "./tested-databases.ts";
@@ -268,4 +268,5 @@ export const MIGRATIONS: readonly string[] = [
   TESTED_DATABASES,
   CLOCKS_OF_HOSTS,
   storagesOfHosts(IS_OF_STORAGE),
+  KITS_OF_HOSTS,
 ];

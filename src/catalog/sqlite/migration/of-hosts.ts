@@ -41,3 +41,16 @@ export function storagesOfHosts(isFailure: string): string {
     WHEN ${isFailure} AND NEW.error IS NOT OLD.error BEGIN ${count}; END;
   `;
 }
+
+/** Storages, keys and files differ from host to host, so each has its own recovery kit and its own export. */
+export const KITS_OF_HOSTS = `
+  ALTER TABLE recovery_kits ADD COLUMN host TEXT NOT NULL DEFAULT '';
+  ALTER TABLE host_export RENAME TO former_host_export;
+  CREATE TABLE host_export (
+    host TEXT PRIMARY KEY,
+    exported_at TEXT NOT NULL,
+    fingerprint TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO host_export SELECT '', exported_at, fingerprint FROM former_host_export;
+  DROP TABLE former_host_export;
+  `;

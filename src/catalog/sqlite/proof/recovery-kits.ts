@@ -3,7 +3,12 @@ import type { RecoveryKitRecord, RecoveryKits, SealedBackups } from "../../recov
 import type { Do } from "../busy.ts";
 import type { Row } from "../tables.ts";
 
+/** On any host; also in a catalog of an older version. */
 export const LAST_KIT = "SELECT made_at, fingerprint FROM recovery_kits ORDER BY id DESC LIMIT 1";
+export const LAST_KIT_OF = `SELECT made_at, fingerprint FROM recovery_kits WHERE host IN ('', $host)
+  ORDER BY host <> $host, id DESC LIMIT 1`;
+export const RECORD_KIT = `INSERT INTO recovery_kits (host, made_at, fingerprint)
+  VALUES ($host, $made_at, $fingerprint)`;
 export const SEALED_BACKUPS = `SELECT recipients, count(*) AS backups, min(started_at) AS first_started_at,
     max(started_at) AS last_started_at
   FROM backups WHERE encryption = 'age' AND status IN ('VERIFIED', 'PARTIAL')
@@ -26,18 +31,18 @@ export class SqliteRecoveryKits implements RecoveryKits {
     this.#do = whileBusy;
   }
 
-  last(): Promise<RecoveryKitRecord | undefined> {
+  last(host?: string): Promise<RecoveryKitRecord | undefined> {
+    const [sql, values] = host === undefined ? [LAST_KIT, {}] : [LAST_KIT_OF, { host }];
     return this.#do(
       "read when a recovery kit was made",
-      () => this.#database.query<RecoveryKitRecord, []>(LAST_KIT).get() ?? undefined,
+      () => this.#database.query<RecoveryKitRecord, Row>(sql).get(values) ?? undefined,
     );
   }
 
-  record({ made_at, fingerprint }: RecoveryKitRecord): Promise<void> {
-    const sql = "INSERT INTO recovery_kits (made_at, fingerprint) VALUES ($made_at, $fingerprint)";
+  record({ made_at, fingerprint }: RecoveryKitRecord, host = ""): Promise<void> {
     return this.#do(
       "note that a recovery kit was made",
-      () => void this.#database.query<never, Row>(sql).run({ made_at, fingerprint }),
+      () => void this.#database.query<never, Row>(RECORD_KIT).run({ host, made_at, fingerprint }),
     );
   }
 

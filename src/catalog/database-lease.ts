@@ -28,3 +28,17 @@ export async function isLeased(
   const name = leaseName(backup.server, backup.database);
   return leases.some((lease) => lease.name === name && isHeld(lease, now));
 }
+
+/**
+ * A backup whose record said RUNNING: INTERRUPTED if no run works on it any more, otherwise as its record is now. A backup
+ * has its lease before its record and until after its end, so the record is read again after the leases: the backup may have
+ * ended meanwhile.
+ */
+export async function settledBackup(
+  context: { catalog: Catalog; clock: Clock },
+  backup: BackupRecord,
+): Promise<BackupRecord> {
+  if (await isLeased(context, backup)) return backup;
+  const now = (await context.catalog.backup(backup.id)) ?? backup;
+  return now.status === "RUNNING" ? { ...now, status: "INTERRUPTED" } : now;
+}

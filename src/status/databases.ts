@@ -3,7 +3,7 @@ import { ageMs, durationMs } from "../base/clock.ts";
 import { DAY_MS } from "../base/limits.ts";
 import { isAhead, newestOf } from "../base/newest-good.ts";
 import { isEndedByHand } from "../base/text/states.ts";
-import { isLeased } from "../catalog/database-lease.ts";
+import { settledBackup } from "../catalog/database-lease.ts";
 import { isGlobalsPlace } from "../catalog/globals.ts";
 import type {
   CopyTotal,
@@ -207,9 +207,10 @@ function copiesStatus({ record, totals, ...more }: Facts, now: Date): DatabaseCo
 /** The newest backup of each database that is RUNNING in the catalog although no process works on it: it has failed. */
 async function abandonedBackups(source: StatusSource, now: Date): Promise<Map<string, StandingBackup>> {
   const found = new Map<string, StandingBackup>();
-  for (const backup of await source.catalog.backups({ status: ["RUNNING"] })) {
-    if (await isLeased(source, backup)) continue;
-    const newest = newer(found.get(databaseKey(backup)) ?? null, { ...backup, status: "INTERRUPTED" }, now);
+  for (const running of await source.catalog.backups({ status: ["RUNNING"] })) {
+    const backup = await settledBackup(source, running);
+    if (backup.status !== "INTERRUPTED") continue;
+    const newest = newer(found.get(databaseKey(backup)) ?? null, backup, now);
     if (newest) found.set(databaseKey(backup), newest);
   }
   return found;

@@ -1,6 +1,6 @@
 import { believedUntil } from "../base/newest-good.ts";
 import type { BackupFilter } from "../catalog/catalog.ts";
-import { isLeased } from "../catalog/database-lease.ts";
+import { settledBackup } from "../catalog/database-lease.ts";
 import type { BackupRecord, CopyRecord } from "../catalog/records.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { withLockInForce } from "../storage/immutability.ts";
@@ -67,9 +67,10 @@ async function listedWith(
     const settings = context.config.storage.find(({ name }) => name === copy.storage);
     return settings ? withLockInForce(settings, copy) : copy;
   });
-  const ended = { backup, copies, running_on: null, is_by_hand: false };
-  if (backup.status !== "RUNNING") return ended;
-  if (!(await isLeased(context, backup))) return { ...ended, backup: { ...backup, status: "INTERRUPTED" } };
+  if (backup.status !== "RUNNING") return { backup, copies, running_on: null, is_by_hand: false };
+  const now = await settledBackup(context, backup);
+  // It may have ended only now, and its copies with it.
+  if (now.status !== "RUNNING") return listed(context, now);
   const [run] = (await context.catalog.runs({ outcome: "RUNNING" })).filter(({ id }) => id === backup.run_id);
   return { backup, copies, running_on: run?.host ?? null, is_by_hand: run?.schedule === null };
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { fateOf, processIdentity } from "../../../src/base/process/identity.ts";
 import { leaseName } from "../../../src/catalog/database-lease.ts";
 import type { AlertRecord } from "../../../src/catalog/records.ts";
+import { listBackups } from "../../../src/status/list-backups.ts";
 import { statusReport } from "../../../src/status/status.ts";
 import { statusText } from "../../../src/status/text.ts";
 import { app, BOTH, backUp, hoursAgo, see, twoStorages } from "../../lab/backed-up.ts";
@@ -123,6 +124,33 @@ describe("a database is", () => {
         );
       }).finally(() => maker.kill()),
     ).toBe("good");
+  });
+
+  test("good, if its backup ends between two reads of one report, and the backup is listed as it ended", async () => {
+    await using lab = await twoStorages();
+    await see(lab, "app");
+    await backUp(lab, 25, BOTH);
+    const { context } = lab;
+    const { catalog } = context;
+    const read = catalog.backups.bind(catalog);
+    for (const report of ["status", "list"]) {
+      const copies = { disk: "INTENDED", usb: "INTENDED" } as const;
+      const { id } = await backUp(lab, 1, copies, { status: "RUNNING", finished_at: null });
+      catalog.backups = async (filter) => {
+        const found = await read(filter);
+        if (!found.some((one) => one.id === id && one.status === "RUNNING")) return found;
+        for (const storage of ["disk", "usb"]) await catalog.updateCopy(id, storage, { state: "CONFIRMED" });
+        await catalog.updateBackup(id, { status: "VERIFIED", finished_at: hoursAgo(0) });
+        return found;
+      };
+      if (report === "status") expect((await app(lab)).state).toBe("good");
+      else
+        expect((await listBackups(context, {})).find(({ backup }) => backup.id === id)).toMatchObject({
+          backup: { status: "VERIFIED" },
+          copies: [{ state: "CONFIRMED" }, { state: "CONFIRMED" }],
+        });
+      expect(await catalog.backup(id)).toMatchObject({ status: "VERIFIED" });
+    }
   });
 
   test("not changed by backups dated ahead of the clock, but stale if there are no others", async () => {

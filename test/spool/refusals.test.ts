@@ -135,8 +135,9 @@ test("rights that the role lacks are an outage, also for an upgrade; a host that
       "cannot bring the schema to the newest version: permission denied",
     );
     await using started = await spools.open(granted);
-    expect(started.spool?.status().reason).toContain(
-      "bring the schema to the newest version: permission denied",
+    // The words are PostgreSQL's, about the first statement of the newest step.
+    expect(started.spool?.status().reason).toMatch(
+      /bring the schema to the newest version: (permission denied|must be owner of table)/,
     );
     await expect(fresh()).rejects.toMatchObject({
       hint: expect.stringContaining("run pg321 list with a config"),

@@ -43,6 +43,9 @@ export async function clockFacts(
   const now = clock.now();
   const trust = await catalog.clockRecords.trust();
   const silenceMsMax = silenceMsMaxOf(config, now);
+  // Other hosts' records from later than this have their dates from a clock that is ahead.
+  const serverTime = believedUntil(await catalog.leaseTime(clock));
+  const until = serverTime < now ? serverTime : now;
   const first = trust ? undefined : await catalog.clockRecords.first(runId);
   return {
     now,
@@ -53,7 +56,10 @@ export async function clockFacts(
     }),
     trustedAt: trust && new Date(trust.trusted_at),
     ahead: await newestAhead(context, now, trust?.accepted_until ?? ""),
-    reachesTo: await reachOfRecords(catalog.clockRecords, trust?.trusted_at ?? first, { now, silenceMsMax }),
+    reachesTo: await reachOfRecords(catalog.clockRecords, trust?.trusted_at ?? first, {
+      until,
+      silenceMsMax,
+    }),
     silenceMsMax,
   };
 }
@@ -106,12 +112,12 @@ async function newestAhead(
 async function reachOfRecords(
   records: JobContext["catalog"]["clockRecords"],
   from: string | undefined,
-  { now, silenceMsMax }: Pick<ClockFacts, "now" | "silenceMsMax">,
+  { until, silenceMsMax }: { until: Date; silenceMsMax: number },
 ): Promise<Date | undefined> {
   let reach = from;
   for (;;) {
     if (reach === undefined) return undefined;
-    const untilMs = Math.min(Date.parse(reach) + silenceMsMax, now.getTime());
+    const untilMs = Math.min(Date.parse(reach) + silenceMsMax, until.getTime());
     const next = await records.lastBy(new Date(untilMs).toISOString());
     if (next === undefined || next <= reach) return new Date(reach);
     reach = next;

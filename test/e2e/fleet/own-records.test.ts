@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtemp, rm, symlink, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DAY_MS } from "../../../src/base/limits.ts";
 import { StorageChecks } from "../../../src/daemon/storage-checks.ts";
 import type { CleanupReport } from "../../../src/jobs/cleanup/report.ts";
 import { statusReport } from "../../../src/status/status.ts";
@@ -14,17 +15,19 @@ const postgres = usePostgres();
 
 /**
  * Two hosts with a server each, on a new catalog, and the same storages, none of which reports the time. `mountOfB`: where
- * the second one has them.
+ * the second one has them. Their clocks begin so many days ago.
  */
-async function twoHosts(): Promise<{ a: World; b: World; mountOfB: string } & AsyncDisposable> {
+async function twoHosts(daysAgo = 20): Promise<{ a: World; b: World; mountOfB: string } & AsyncDisposable> {
   await using made = new AsyncDisposableStack();
   const catalog = postgres.url(await postgres.createDatabase());
   const directory = await mkdtemp(join(tmpdir(), "pg321-two-worlds-"));
   const mountOfB = `${directory}-of-b`;
   await symlink(directory, mountOfB);
   made.defer(() => rm(mountOfB, { force: true }));
+  const startsAt = new Date(Date.now() - daysAgo * DAY_MS);
   const host = (name: string, server: string, at: string) => ({
     host: { name, server, catalog, directory: at },
+    startsAt,
   });
   const a = made.use(await World.make(host("a", "main", directory)));
   const b = made.use(await World.make(host("b", "shop", mountOfB)));
@@ -63,6 +66,17 @@ describe("the clock of each host is judged alone", () => {
     expect(stops(later)).toBe("");
     expect(stops(stillStopped)).toContain("nothing is recorded");
     expect(deleted(stillStopped)).toBe(0);
+  }, 60_000);
+
+  test("records of a host whose clock is ahead prove nothing about the clock of another one", async () => {
+    await using hosts = await twoHosts(1);
+    const { a, b } = hosts;
+    await live([a, b], 1);
+    // Less than a week ahead: that is no silence yet. For the other one, the records of this one would end it.
+    for (const [host, days] of [[a, 5] as const, [b, 11] as const]) await host.wait(days);
+    const [tolerated, stopped] = (await live([a, b], 1)) as [CleanupReport, CleanupReport];
+    expect(stops(tolerated)).toBe("");
+    expect(stops(stopped)).toContain("nothing is recorded");
   }, 60_000);
 
   test("a host whose clock is ahead stops no other's cleanup, and one that was off sees that time went on", async () => {

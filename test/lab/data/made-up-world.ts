@@ -32,6 +32,7 @@ interface WorldOptions {
   cleanup?: string;
   /** By default it has a catalog of its own. */
   host?: WorldHost;
+  startsAt?: Date;
 }
 
 /** A host of a shared catalog. */
@@ -56,9 +57,9 @@ export class World implements AsyncDisposable {
     this.#clock = clock;
   }
 
-  static async make({ keep = "", guard = "", cleanup = "", host }: WorldOptions): Promise<World> {
+  static async make({ keep = "", guard = "", cleanup = "", host, startsAt }: WorldOptions): Promise<World> {
     const directory = host?.directory ?? (await mkdtemp(join(tmpdir(), "pg321-guards-")));
-    const clock = new ManualClock();
+    const clock = new ManualClock(startsAt);
     const tables = NAMES.map(
       (name) =>
         `[[storage]]\nname = "${name}"\ntype = "local"\npath = "${join(directory, name)}"\n` +

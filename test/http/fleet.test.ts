@@ -145,6 +145,21 @@ test("the metrics of the fleet are those of the list, with as many series for ea
   for (const { labels } of found.series) expect(labels).not.toHaveProperty("database");
 });
 
+test("while the catalog is unreachable, no databases are counted but those of this host", async () => {
+  const known_at = new Date(Date.parse(fleetOf().now) - 3_600_000).toISOString();
+  const catalog = { ...fleetOf().catalog, unreachable_since: known_at, known_at };
+  // This host has one of the servers of web2, too: what it remembers of them is a part.
+  const hosts = [fleetHost({ host: "web1" }), fleetHost({ host: "web2", state: "silent", as_of: known_at })];
+  const found = scrapeOf(await renderFleetMetrics(fleetOf({ host: "web1", catalog, hosts })));
+  expect(valueIn(found, "pg321_fleet_known_timestamp_seconds")).toBe(Date.parse(known_at) / 1000);
+  expect(valueIn(found, "pg321_fleet_host_state", { host: "web2", state: "silent" })).toBe(1);
+  expect(valueIn(found, "pg321_fleet_host_databases", { host: "web1", state: "good" })).toBe(3);
+  const counted = found.series.filter(({ name, labels }) =>
+    labels["host"] === "web2" ? /databases|oldest|marks/.test(name) : name === "pg321_fleet_databases",
+  );
+  expect(counted).toEqual([]);
+});
+
 test("with too many hosts, those with a problem are exported", async () => {
   const hosts = Array.from({ length: FLEET_SERIES_HOSTS_MAX + 5 }, (_, index) =>
     fleetHost({ host: `h${index}` }),

@@ -1,7 +1,6 @@
 import { FLEET_SERIES_HOSTS_MAX } from "../../base/limits.ts";
 import { ALERT_LEVELS } from "../../config/config.ts";
 import type { FleetHost, FleetHostState, FleetReport } from "../../status/fleet/report.ts";
-import { presentDatabases } from "../../status/fleet/verdict.ts";
 import { MetricSheet } from "./sheet.ts";
 import { unixTime } from "./units.ts";
 
@@ -15,7 +14,9 @@ export async function renderFleetMetrics(report: FleetReport): Promise<string> {
   const { hosts, databases, alerts } = report;
   for (const state of HOST_STATES)
     sheet.set("pg321_fleet_hosts", { state }, hosts.filter((host) => host.state === state).length);
-  for (const state of DATABASE_STATES)
+  // Those of other hosts are not known while the catalog is unreachable: a sum without them would be a false one.
+  const isWhole = report.catalog.unreachable_since === null;
+  for (const state of isWhole ? DATABASE_STATES : [])
     sheet.set("pg321_fleet_databases", { state }, databases.filter((one) => one.state === state).length);
   for (const level of ALERT_LEVELS)
     sheet.set("pg321_fleet_alerts_open", { level }, alerts.filter((alert) => alert.level === level).length);
@@ -32,8 +33,7 @@ function setHost(sheet: MetricSheet, one: FleetHost): void {
   if (version !== null) sheet.set("pg321_fleet_host_info", { host, version }, 1);
   sheet.setState("pg321_fleet_host_state", { host }, "state", HOST_STATES, one.state);
   sheet.set("pg321_fleet_host_heartbeat_timestamp_seconds", { host }, unixTime(one.heartbeat_at));
-  // Of another host they are not known while the catalog is unreachable.
-  if (one.as_of !== null && presentDatabases(one) === 0) return;
+  if (one.as_of !== null) return;
   for (const state of DATABASE_STATES)
     sheet.set("pg321_fleet_host_databases", { host, state }, one.databases[state]);
   sheet.set("pg321_fleet_host_oldest_success_timestamp_seconds", { host }, unixTime(one.oldest_success_at));

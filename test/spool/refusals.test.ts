@@ -148,3 +148,27 @@ test("rights that the role lacks are an outage, also for an upgrade; a host that
     await admin.sql.unsafe(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
   }
 });
+
+test("a server without memory, or with a failing disk, is an outage: no record is set aside for it", async () => {
+  const place = await spools.newPlace({ isOther: true });
+  await using catalog = await spools.open(place);
+  await using admin = disposable(connectTo(spools.postgres.address, nameOf(place)));
+  for (const [code, reason] of [
+    ["53200", "the server is out of memory"],
+    ["58030", "the server cannot read or write its files"],
+  ]) {
+    await admin.sql.unsafe(`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''${code}''; END';
+      CREATE TRIGGER failing BEFORE INSERT ON pg321.backups FOR EACH ROW EXECUTE FUNCTION fail()`);
+    await catalog.insertBackup(backupRecord());
+    await eventually(async () => {
+      spools.ahead();
+      await catalog.leases();
+      return catalog.spool?.status().reason?.includes(`deliver a record of the spool: ${reason}`) === true;
+    });
+    expect(catalog.spool?.status()).toMatchObject({ waiting: 1, refused: 0 });
+    await admin.sql.unsafe("DROP FUNCTION fail CASCADE");
+    await spools.untilBack(catalog);
+  }
+  expect(await catalog.countBackups({})).toBe(2);
+});

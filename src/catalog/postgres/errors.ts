@@ -59,6 +59,16 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     hint: "free some space on the file system of that server",
     isUnwritable: true,
   },
+  "53200": {
+    what: "the server is out of memory",
+    hint: "look at that server's log, its memory, and its max_locks_per_transaction",
+    isUnreachable: true,
+  },
+  "58030": {
+    what: "the server cannot read or write its files",
+    hint: "look at that server's log and its disks",
+    isUnreachable: true,
+  },
   "25006": {
     what: "the server accepts only reads",
     hint: "it is a standby, or its default_transaction_read_only is on: name the primary in catalog.url, or all servers with commas between them",

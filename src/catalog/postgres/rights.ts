@@ -14,6 +14,8 @@ const NOT_GRANTED = `SELECT relname AS name FROM pg_class WHERE relnamespace = t
         AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
       WHEN 'S' THEN NOT has_sequence_privilege(oid, 'USAGE') END ORDER BY 1`;
 
+const NAMED_MAX = 5;
+
 /** Throws the error of a role that may not make all of the schema, or bring what is there to the newest version. */
 export async function requireMaking(
   { rows }: Transaction,
@@ -30,5 +32,7 @@ export async function requireUse(transaction: Transaction, login: Login, version
   if (version < MIGRATIONS.length) await requireMaking(transaction, login, MIGRATING);
   const names = (await transaction.rows<{ name: string }>(NOT_GRANTED)).map(({ name }) => name);
   if (names.length === 0) return;
-  throw rightError(login, "work with it", `permission denied for ${names.join(", ")}`);
+  const more = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : "";
+  const denied = `permission denied for ${names.slice(0, NAMED_MAX).join(", ")}${more}`;
+  throw rightError(login, "work with it", denied);
 }

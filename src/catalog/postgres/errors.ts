@@ -152,7 +152,7 @@ export function catalogError(login: Login, doing: string, error: unknown): unkno
 }
 
 /** The error of a role that lacks a right for it. */
-export function rightError(login: Login, doing: string, what = "permission denied"): Pg321Error {
+export function rightError(login: Login, doing: string, what: string): Pg321Error {
   const message = `${login.label}: cannot ${doing}: ${what}`;
   return new Pg321Error("storage", message, { hint: named(rightHint(doing), login) });
 }

@@ -3,7 +3,7 @@ import { MIGRATIONS } from "./migration/migrations.ts";
 import type { Transaction } from "./transactions.ts";
 
 /** Whether the role may make the schema, or tables in a schema that is there, and owns what is in it. */
-const MAY_MAKE = `SELECT CASE WHEN to_regnamespace('pg321') IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+const MAY_MAKE = `SELECT to_regnamespace('pg321') IS NOT NULL AS is_there, CASE WHEN to_regnamespace('pg321') IS NULL THEN has_database_privilege(current_database(), 'CREATE')
     ELSE has_schema_privilege('pg321', 'CREATE') AND has_schema_privilege('pg321', 'USAGE') AND NOT EXISTS (
       SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace('pg321') AND NOT pg_has_role(relowner, 'USAGE')) END AS may_make`;
 
@@ -22,8 +22,11 @@ export async function requireMaking(
   login: Login,
   doing: typeof CREATING | typeof MIGRATING,
 ): Promise<void> {
-  const [found] = await rows<{ may_make: boolean }>(MAY_MAKE);
-  if (found?.may_make !== true) throw rightError(login, doing);
+  const [found] = await rows<{ is_there: boolean; may_make: boolean }>(MAY_MAKE);
+  if (found?.may_make === true) return;
+  // The words of the server for who tries it.
+  const what = found?.is_there ? "schema pg321" : `database ${login.database}`;
+  throw rightError(login, doing, `permission denied for ${what}`);
 }
 
 /** Throws the error of a role that may not work with a schema of this version. */

@@ -50,6 +50,8 @@ const PLACE = { server: "server-7", database: "database-7" };
 const DAEMONS = 50;
 /** Times that a short job is repeated: the median counts. */
 const ROUNDS = 9;
+/** A daemon records runs for months: after some of them its code is compiled. The first `ROUNDS` are reported as well. */
+const RECORDED_RUNS = 60;
 
 /** What is measured, and how often. */
 interface Job {
@@ -75,7 +77,7 @@ const JOBS: Readonly<Record<string, Job>> = {
   "/metrics of the fleet": answer("/metrics?fleet=1"),
   "page of the fleet": answer("/?fleet=1"),
   "page of a database": answer(`/?database=${PLACE.server}/${PLACE.database}`),
-  "records of a run of one backup": often(record),
+  "records of a run of one backup": { ...once(record), rounds: RECORDED_RUNS },
   [`${DAEMONS} daemons write at once`]: {
     rounds: 1,
     prepare: async (context) => {
@@ -206,6 +208,10 @@ async function doIn(directory: string, name: string): Promise<void> {
   turn();
   clearInterval(watch);
   const cpuMs = (user + system) / 1000 / times.length;
+  if (times.length > ROUNDS) {
+    const first = times.slice(0, ROUNDS).sort((a, b) => a - b);
+    note = `the first ${ROUNDS}: ${Math.round(first[ROUNDS >> 1] ?? 0)} ms in the median`;
+  }
   times.sort((a, b) => a - b);
   const [bestMs = 0] = times;
   const medianMs = times[times.length >> 1] ?? 0;

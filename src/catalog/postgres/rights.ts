@@ -7,12 +7,13 @@ const MAY_MAKE = `SELECT to_regnamespace('pg321') IS NOT NULL AS is_there, CASE 
     ELSE has_schema_privilege('pg321', 'CREATE') AND has_schema_privilege('pg321', 'USAGE') AND NOT EXISTS (
       SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace('pg321') AND NOT pg_has_role(relowner, 'USAGE')) END AS may_make`;
 
-/** The tables and sequences that the role may not use. */
+/** The tables and sequences that the role may not use. A sequence of an identity column needs no right. */
 const NOT_GRANTED = `SELECT relname AS name FROM pg_class WHERE relnamespace = to_regnamespace('pg321')
     AND relname <> 'schema_version' AND CASE relkind
       WHEN 'r' THEN NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
         AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
-      WHEN 'S' THEN NOT has_sequence_privilege(oid, 'USAGE') END ORDER BY 1`;
+      WHEN 'S' THEN NOT has_sequence_privilege(oid, 'USAGE')
+        AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'i') END ORDER BY 1`;
 
 const NAMED_MAX = 5;
 

@@ -82,13 +82,24 @@ export async function migrate(
     const version = await schemaVersion(transaction, label);
     refuseNewerSchema(version, label, migrations.length);
     if (version === 0) await begin(transaction);
-    else if (version < migrations.length) await stopWriters(transaction);
+    else if (version < migrations.length) {
+      await requireOwnership(transaction);
+      await stopWriters(transaction);
+    }
     for (const sql of migrations.slice(version)) await transaction.script(sql);
     await transaction.run("UPDATE schema_version SET version = $version", { version: migrations.length });
     return version;
   });
   if (before > 0 && before < migrations.length)
     log?.info("the catalog was upgraded", { from: before, to: migrations.length });
+}
+
+/**
+ * A role that may not change the schema is refused before it makes all hosts wait: its daemon tries again every few
+ * seconds. The server says so itself, because only an owner may write a comment.
+ */
+async function requireOwnership({ script }: Transaction): Promise<void> {
+  await script("COMMENT ON TABLE schema_version IS 'the version of the schema of pg321'");
 }
 
 /**

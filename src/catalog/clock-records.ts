@@ -13,7 +13,8 @@ export interface ClockTrust {
 export interface ClockRecords {
   /**
    * Undefined if it was never trusted. `host`: of this host of a shared catalog. A host without a record of its own has
-   * that of the clock that was trusted the longest ago.
+   * that of the clock that was trusted the longest ago, at most until the time of the catalog's server, and without the
+   * dates that a person has accepted there.
    */
   trust(host?: string): Promise<ClockTrust | undefined>;
   /** Replaces the previous record of the host. */

@@ -46,7 +46,7 @@ export async function clockFacts(
   // Other hosts' records from later than this have their dates from a clock that is ahead.
   const serverTime = believedUntil(await catalog.leaseTime(clock));
   const until = serverTime < now ? serverTime : now;
-  const first = trust ? undefined : await catalog.clockRecords.first(runId);
+  const first = trust ? undefined : earlier(await catalog.clockRecords.first(runId), serverTime);
   return {
     now,
     s3Dates: storages.flatMap((storage) => {
@@ -107,6 +107,10 @@ async function newestAhead(
       if (!Number.isNaN(startedAt.getTime()) && owns(backup)) return { ...backup, startedAt };
     }
   return undefined;
+}
+
+function earlier(time: string | undefined, limit: Date): string | undefined {
+  return time !== undefined && time > limit.toISOString() ? limit.toISOString() : time;
 }
 
 async function reachOfRecords(

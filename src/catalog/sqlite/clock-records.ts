@@ -3,8 +3,8 @@ import type { ClockRecords, ClockTrust } from "../clock-records.ts";
 import type { Do } from "./busy.ts";
 import type { Row } from "./tables.ts";
 
-export const TRUST = `SELECT trusted_at, accepted_until FROM clock_trust
-  ORDER BY host <> $host, trusted_at LIMIT 1`;
+const TRUST = `SELECT trusted_at, CASE WHEN host IN ($host, '') THEN accepted_until END AS accepted_until
+  FROM clock_trust ORDER BY host <> $host, trusted_at LIMIT 1`;
 export const SET_TRUST = `INSERT INTO clock_trust (host, trusted_at, accepted_until)
   VALUES ($host, $trusted_at, $accepted_until)
   ON CONFLICT (host) DO UPDATE SET trusted_at = excluded.trusted_at, accepted_until = excluded.accepted_until`;

@@ -79,6 +79,34 @@ describe("the clock of each host is judged alone", () => {
     expect(stops(stopped)).toContain("nothing is recorded");
   }, 60_000);
 
+  test.each([
+    ["has been trusted", 5],
+    ["has been off", 0],
+  ])(
+    "a host without records of its own is judged by the server's time, not by another clock that is ahead and %s",
+    async (_, daysOfA) => {
+      await using hosts = await twoHosts(1);
+      const { a, b } = hosts;
+      if (daysOfA > 0) await live([a], 1);
+      await a.wait(daysOfA === 0 ? 6 : daysOfA);
+      if (daysOfA > 0) await live([a], 1);
+      else await a.backup("app", ["disk", "vault"]);
+      await b.wait(11);
+      const [stopped] = (await live([b], 1)) as [CleanupReport];
+      expect(stops(stopped)).toContain("nothing is recorded");
+    },
+    60_000,
+  );
+
+  test("a new host with the right clock is not stopped by a host whose clock is ahead", async () => {
+    await using hosts = await twoHosts(1);
+    const { a, b } = hosts;
+    await a.wait(6);
+    await live([a], 1);
+    const [report] = (await live([b], 1)) as [CleanupReport];
+    expect(stops(report)).toBe("");
+  }, 60_000);
+
   test("a host whose clock is ahead stops no other's cleanup, and one that was off sees that time went on", async () => {
     await using hosts = await twoHosts();
     const { a, b } = hosts;

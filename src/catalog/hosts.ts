@@ -77,8 +77,8 @@ export interface Hosts {
   all(): Promise<HostRecord[]>;
   /**
    * Removes the record of a host whose daemon has stopped, or has shown no sign of life after `silentSince`. False if it
-   * has, or if there is no such host. What only this host knew about itself (its trust in its clock, its checks of storages, its kits and exports) goes with it; nothing
-   * else is removed.
+   * has, or if there is no such host. What only this host knew about itself (its trust in its clock, its checks of
+   * storages, its kits and exports) goes with it; nothing else is removed.
    */
   forget(host: string, silentSince: string): Promise<boolean>;
   /** The newest run of each job on each host of `all`, in order of host and job; without those skipped. */

@@ -65,8 +65,8 @@ export async function clockFacts(
 }
 
 /**
- * The trust to record after this judgement; `known` is the one before it. A person's confirmation is trusted from then on, including dates ahead;
- * if it contradicts the time of a storage, it holds for one plan only.
+ * The trust to record after this judgement; `known` is the one before it. A person's confirmation is trusted from then on,
+ * including dates ahead; if it contradicts the time of a storage, it holds for one plan only.
  */
 export function trustAfter(
   known: ClockTrust | undefined,

@@ -4,6 +4,7 @@ import { examineCatalog } from "../../src/catalog/open.ts";
 import { eventually } from "../lab/machine/running.ts";
 import { connectTo, disposable } from "../lab/servers/postgres.ts";
 import { isUnreachable, type SpoolPlace, useSpools } from "../lab/servers/use-spools.ts";
+import { hostRecord } from "../suites/catalog/hosts.ts";
 import { backupRecord, runRecord } from "../suites/catalog/records.ts";
 
 /** Outages in which the server answers, but has no catalog for this host. */
@@ -99,7 +100,7 @@ test("rights that the role lacks are an outage, also for an upgrade; a host that
   await using admin = disposable(connectTo(spools.postgres.address, name));
   const tables = `SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pg321`;
   await admin.sql.unsafe(`CREATE ROLE ${role} LOGIN PASSWORD 'secret'; GRANT USAGE ON SCHEMA pg321 TO ${role};
-    GRANT ${tables} TO ${role}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA pg321 TO ${role}`);
+    GRANT ${tables} TO ${role}; GRANT USAGE ON SEQUENCE pg321.lease_tokens TO ${role}`);
   const granted = { ...place, url: place.url.replace(/\/\/[^@]*@/, `//${role}:secret@`) };
   const { clock } = spools;
   const examine = () =>
@@ -129,12 +130,32 @@ test("rights that the role lacks are an outage, also for an upgrade; a host that
     await admin.sql.unsafe(`GRANT ${tables} TO ${role}`);
     await spools.untilBack(catalog);
     expect(await direct.countBackups({})).toBe(1);
+
+    // No record waits for this right: the catalog answers, and is still not to be used.
+    await admin.sql.unsafe(`REVOKE UPDATE ON pg321.hosts FROM ${role}`);
+    await catalog.hosts.put(hostRecord({ host: "here" }));
+    const { since } = catalog.spool?.outage() ?? {};
+    expect(since).toBeDefined();
+    await eventually(async () => {
+      spools.ahead();
+      await catalog.leases();
+      return (
+        catalog.spool?.outage()?.reason.includes("cannot work with it: permission denied for hosts") === true
+      );
+    });
+    expect(catalog.spool?.outage()?.since).toBe(since);
+    await admin.sql.unsafe(`GRANT UPDATE ON pg321.hosts TO ${role}`);
+    await spools.untilBack(catalog);
     expect(await examine()).toMatchObject({ installation: "installation" });
     await admin.sql.unsafe("UPDATE pg321.schema_version SET version = version - 1");
     await expect(examine()).rejects.toThrow(
       "cannot bring the schema to the newest version: permission denied",
     );
-    await using started = await spools.open(granted);
+    // No writer waits for a role that may not upgrade, and it waits for none.
+    await using started = await admin.sql.begin(async (writer) => {
+      await writer`LOCK TABLE pg321.backups IN ROW EXCLUSIVE MODE`;
+      return await spools.open(granted);
+    });
     // The words are PostgreSQL's, about the first statement of the newest step.
     expect(started.spool?.status().reason).toMatch(
       /bring the schema to the newest version: (permission denied|must be owner of table)/,

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import type { CatalogUrl } from "../../config/catalog-url.ts";
 import type { CatalogConfig } from "../../config/config.ts";
-import { CREATING, loginOf } from "../postgres/errors.ts";
+import { CREATING } from "../postgres/errors.ts";
 import { requireMaking } from "../postgres/rights.ts";
 import { Transactions } from "../postgres/transactions.ts";
 import { catalogError } from "../sqlite/errors.ts";
@@ -17,7 +17,7 @@ export async function requireRights(to: CatalogConfig, clock: Clock): Promise<vo
 
 async function requireRole(url: CatalogUrl, clock: Clock): Promise<void> {
   await using transactions = new Transactions(url, clock);
-  await transactions.do(CREATING, (transaction) => requireMaking(transaction, loginOf(url), CREATING));
+  await transactions.do(CREATING, (transaction) => requireMaking(transaction, transactions.login, CREATING));
 }
 
 /** The file, or the directory in which it would be made, perhaps with others between them. */

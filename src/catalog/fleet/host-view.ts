@@ -2,7 +2,7 @@ import type { Config } from "../../config/config.ts";
 import type { AlertScope, Catalog } from "../catalog.ts";
 import type { Overview } from "../overview.ts";
 import type { AlertRecord } from "../records.ts";
-import { boundTo } from "./fenced-catalog.ts";
+import { changed } from "./fenced-catalog.ts";
 
 /**
  * A catalog that hosts share, as one of them works with it: it sees the runs of its own schedules, its own checks of
@@ -39,11 +39,6 @@ export function ownView(catalog: Catalog, { fleet }: Pick<Config, "fleet">): Cat
   // Hosts that share backups share the alerts about them: another one may make the next.
   const isShared = ({ server }: AlertRecord) => fleet.workers === "any" && server !== null;
   return catalog.isShared ? hostView(catalog, { host: fleet.host, isShared }) : catalog;
-}
-
-/** A part of the catalog with methods of its own. */
-function changed<T extends object>(part: T, own: Partial<T>): T {
-  return new Proxy(part, { get: (_, name) => Reflect.get(own, name) ?? boundTo(part, name) });
 }
 
 function overviewOf(overview: Overview, host: string): Overview {

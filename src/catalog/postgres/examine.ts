@@ -18,7 +18,6 @@ import {
 } from "../sqlite/proof/recovery-kits.ts";
 import { fromRow, HOSTS, LOCK_PROBES } from "../sqlite/tables.ts";
 import type { StorageIdentity } from "../storages/identities.ts";
-import { loginOf } from "./errors.ts";
 import { refuseNewerSchema, schemaVersion, unfinishedCopy } from "./migration/migrate.ts";
 import { MIGRATIONS } from "./migration/migrations.ts";
 import { requireUse } from "./rights.ts";
@@ -40,7 +39,7 @@ export async function examinePostgres(
   return await transactions.do("examine it", async (transaction) => {
     const version = await schemaVersion(transaction, transactions.label);
     refuseNewerSchema(version, transactions.label);
-    await requireUse(transaction, loginOf(parsed), version);
+    await requireUse(transaction, transactions.login, version);
     if (version === 0) return undefined;
     const unfinished = await unfinishedCopy(transaction);
     if (unfinished) throw unfinishedError(transactions.label, unfinished);

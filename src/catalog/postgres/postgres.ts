@@ -87,7 +87,7 @@ export function transactionsAt(url: Secret, clock: Clock, options?: Transactions
 }
 
 /** The part of `Transactions` that the catalog uses. */
-type Transactional = Omit<Transactions, "doSlowly" | "beginMarking" | "revive">;
+type Transactional = Omit<Transactions, "login" | "doSlowly" | "beginMarking" | "revive">;
 
 /** Works with a schema of the newest version. */
 export class PostgresCatalog extends PostgresParts implements Catalog {

@@ -30,13 +30,20 @@ export async function requireMaking(
   throw rightError(login, doing, `permission denied for ${what}`);
 }
 
-/** Throws the error of a role that may not work with a schema of this version. */
-export async function requireUse(transaction: Transaction, login: Login, version: number): Promise<void> {
+/** What `requireUse` asks for. */
+export const USING = "work with it";
+
+/** Throws the error of a role that may not work with a schema of this version, by default the newest. */
+export async function requireUse(
+  transaction: Transaction,
+  login: Login,
+  version = MIGRATIONS.length,
+): Promise<void> {
   if (version === 0) return await requireMaking(transaction, login, CREATING);
   if (version < MIGRATIONS.length) await requireMaking(transaction, login, MIGRATING);
   const names = (await transaction.rows<{ name: string }>(NOT_GRANTED)).map(({ name }) => name);
   if (names.length === 0) return;
   const more = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more` : "";
   const denied = `permission denied for ${names.slice(0, NAMED_MAX).join(", ")}${more}`;
-  throw rightError(login, "work with it", denied);
+  throw rightError(login, USING, denied);
 }

@@ -76,7 +76,7 @@ export interface TransactionsOptions {
  */
 export class Transactions implements AsyncDisposable {
   readonly label: string;
-  readonly #login: Login;
+  readonly login: Login;
   readonly #url: CatalogUrl;
   readonly #clock: Clock;
   readonly #failsFast: boolean;
@@ -91,8 +91,8 @@ export class Transactions implements AsyncDisposable {
     this.#url = url;
     this.#clock = clock;
     this.#failsFast = failsFast;
-    this.#login = loginOf(url);
-    this.label = this.#login.label;
+    this.login = loginOf(url);
+    this.label = this.login.label;
   }
 
   readonly do: Do = (doing, work) => this.#inTurn(doing, () => this.#transact(work, WRITING));
@@ -130,7 +130,7 @@ export class Transactions implements AsyncDisposable {
     };
     const session = await this.#again(doing, open);
     return {
-      ...explained(statementsOf(session), (error) => catalogError(this.#login, doing, error)),
+      ...explained(statementsOf(session), (error) => catalogError(this.login, doing, error)),
       async [Symbol.asyncDispose]() {
         await session[Symbol.asyncDispose]();
       },
@@ -152,7 +152,7 @@ export class Transactions implements AsyncDisposable {
   }
 
   async #again<T>(doing: string, operation: () => Promise<T>): Promise<T> {
-    if (this.#down !== undefined) throw catalogError(this.#login, doing, this.#down);
+    if (this.#down !== undefined) throw catalogError(this.login, doing, this.#down);
     try {
       return await this.#whileLost(() =>
         retry(CONFLICT_RETRY, { clock: this.#clock, isRetryable: isConflict }, operation),
@@ -160,7 +160,7 @@ export class Transactions implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof CommitLost)) {
         if (this.#failsFast && (isLost(error) || error instanceof NoSession)) this.#down = error;
-        throw catalogError(this.#login, doing, error);
+        throw catalogError(this.login, doing, error);
       }
       if (this.#failsFast) this.#down = error.cause;
       throw new UnsettledChangeError(error.mark, "storage", `${this.label}: ${error.message} (${doing})`, {

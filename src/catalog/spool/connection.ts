@@ -5,6 +5,7 @@ import type { Log } from "../../base/log.ts";
 import { REMOVE_OLD_CALLS } from "../postgres/calls.ts";
 import { migrate, schemaVersion } from "../postgres/migration/migrate.ts";
 import { PostgresCatalog } from "../postgres/postgres.ts";
+import { requireUse, USING } from "../postgres/rights.ts";
 import type { Transactions } from "../postgres/transactions.ts";
 import { type DeliveryTools, deliver, noticeOlderState } from "./deliver.ts";
 import type { SpoolFile } from "./file.ts";
@@ -158,9 +159,11 @@ export class Connection {
       await noticeOlderState(this.#deliveryTools());
       await this.#restoreLost();
     }
-    let delivered = 0;
-    do delivered += await this.#deliver();
-    while (!(await file.endOutage()));
+    let delivered = await this.#deliver();
+    // What no delivery needs may be what the role may not read or write.
+    if (this.#since !== undefined)
+      await transactions.do(USING, (transaction) => requireUse(transaction, transactions.login));
+    while (!(await file.endOutage())) delivered += await this.#deliver();
     await carryLeases(this.#tools);
     await transactions.do("remove old calls", ({ run }) => run(REMOVE_OLD_CALLS));
     const since = this.#since;
